@@ -1,0 +1,3 @@
+//! keystow: gives Kubernetes pods all they need to get their secrets.
+
+pub mod webhook;

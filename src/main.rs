@@ -1,0 +1,3 @@
+//! The `keystow` binary.
+
+fn main() {}
