@@ -1,3 +1,4 @@
 //! keystow: gives Kubernetes pods all they need to get their secrets.
 
+pub mod domain;
 pub mod webhook;

@@ -1,0 +1,43 @@
+//! What pods ask for, as types that cannot be wrong.
+//!
+//! ```text
+//! annotations ─▶ annotation (whose is this key?) ─▶ parameters (k=v,k=v) ─▶ secret | resource | lease | options
+//!             ─▶ request (cross-checks) ─▶ Requests, warnings   or   every problem at once
+//! ```
+//!
+//! Every program of keystow reads annotations through [`Grammar::parse`] and through nothing else, so what is
+//! admitted is what is understood. Deliberately absent: Kubernetes clients, JSON, files, clocks, randomness,
+//! the environment.
+
+mod annotation;
+mod duration;
+mod lease;
+mod name;
+mod options;
+mod parameters;
+mod path;
+mod problem;
+mod request;
+mod resource;
+mod secret;
+mod suggest;
+mod value;
+
+pub use annotation::{AnnotationDomain, Family, InvalidDomain};
+pub use duration::{InvalidDuration, parse_duration};
+pub use lease::LeaseRequest;
+pub use name::{
+    ContainerName, EnvName, FileMode, InvalidText, MountPath, RequestName, SecretKey, SecretName,
+    ServiceAccountName, StoreName,
+};
+pub use options::{Encoding, Format, Formats, InitPosition, Injection, LocalMode, Storage, Template};
+pub use path::{StorageKey, StoragePath, StoragePrefix};
+pub use problem::{Fault, Problem, Rejection, Warning};
+pub use request::{Grammar, Parsed, Requests};
+pub use resource::ResourceRequest;
+pub use secret::{
+    ApiKeyParty, Delivery, Generated, GpgPart, KeyHalf, KubernetesSecret, KubernetesTarget, Modulus,
+    NamedCurve, Origin, SecretKind, SecretRequest, SecretType, StoredSecret,
+};
+pub use suggest::nearest;
+pub use value::{LocalValue, SecretValue};

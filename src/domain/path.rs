@@ -1,0 +1,134 @@
+//! Storage paths: `<storage-prefix>/<storageKey or NAME>` (kees `DynamoDBStorageProvider`).
+
+use std::fmt;
+
+use super::name::InvalidText;
+
+/// The value of `init.D/storage-prefix`, without its trailing `/`; empty means the root.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct StoragePrefix(String);
+
+/// The value of a `storageKey`: what stands in the store behind the prefix instead of the annotation's name.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct StorageKey(String);
+
+/// Where a value lives in a store.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct StoragePath(String);
+
+/// No segment may walk upwards, and nothing may be invisible: stores that treat paths as paths would end up
+/// elsewhere than the operator's prefix rules say.
+fn is_plain(text: &str) -> bool {
+    !text.chars().any(char::is_control) && !text.split('/').any(|part| matches!(part, "." | ".."))
+}
+
+impl StoragePrefix {
+    /// The prefix of pods that name none.
+    pub const ROOT: Self = Self(String::new());
+
+    /// Reads the annotation's value. Quotes are taken off, as kees does.
+    pub fn new(text: &str) -> Result<Self, InvalidText> {
+        let text: String = text.chars().filter(|c| !matches!(c, '"' | '\'')).collect();
+        if text.len() > 512 || !is_plain(&text) {
+            return Err(InvalidText(
+                "a storage prefix such as /veza/production, without `.` and `..` segments",
+            ));
+        }
+        Ok(Self(text.strip_suffix('/').unwrap_or(&text).to_owned()))
+    }
+
+    /// The path of `key` below this prefix.
+    pub fn join(&self, key: &str) -> StoragePath {
+        StoragePath(format!("{}/{key}", self.0))
+    }
+
+    /// The prefix as text; empty for the root.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Whether this prefix is `allowed` or below it, segment by segment: `/veza` and `/veza/` both allow
+    /// `/veza/production` and neither allows `/vezandra`.
+    pub fn is_within(&self, allowed: &str) -> bool {
+        let allowed = allowed.strip_suffix('/').unwrap_or(allowed);
+        match self.0.strip_prefix(allowed) {
+            Some(rest) => rest.is_empty() || rest.starts_with('/'),
+            None => false,
+        }
+    }
+}
+
+impl StorageKey {
+    /// Checks a `storageKey`.
+    pub fn new(text: &str) -> Result<Self, InvalidText> {
+        if text.is_empty() || text.len() > 512 || !is_plain(text) {
+            return Err(InvalidText("a storage key: 1 to 512 characters, without `.` and `..` segments"));
+        }
+        Ok(Self(text.to_owned()))
+    }
+
+    /// The key as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl StoragePath {
+    /// The path as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for StoragePrefix {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.0.is_empty() { "/" } else { &self.0 })
+    }
+}
+
+impl fmt::Display for StorageKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Display for StoragePath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_trailing_slash_and_all_quotes_are_removed() {
+        for (typed, path) in [
+            ("/", "/db"),
+            ("", "/db"),
+            ("/veza/production", "/veza/production/db"),
+            ("\"/env/\"", "/env/db"),
+            ("'/env'", "/env/db"),
+        ] {
+            assert_eq!(StoragePrefix::new(typed).unwrap().join("db").as_str(), path, "{typed}");
+        }
+    }
+
+    #[test]
+    fn a_prefix_does_not_walk_upwards() {
+        for wrong in ["/veza/../other", "..", "/a/./b", "/a\u{0}b"] {
+            assert!(StoragePrefix::new(wrong).is_err() && StorageKey::new(wrong).is_err(), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn prefixes_are_compared_by_segment() {
+        let prefix = |text| StoragePrefix::new(text).unwrap();
+        assert!(prefix("/veza/production").is_within("/veza/"));
+        assert!(prefix("/veza").is_within("/veza/"));
+        assert!(prefix("/anything").is_within("/"));
+        assert!(!prefix("/vezandra").is_within("/veza"));
+        assert!(!prefix("/").is_within("/veza"));
+    }
+}
