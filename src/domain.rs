@@ -11,6 +11,7 @@
 
 mod annotation;
 mod duration;
+mod layout;
 mod lease;
 mod name;
 mod options;
@@ -25,6 +26,7 @@ mod value;
 
 pub use annotation::{AnnotationDomain, Family, InvalidDomain};
 pub use duration::{InvalidDuration, parse_duration};
+pub use layout::Layout;
 pub use lease::LeaseRequest;
 pub use name::{
     ContainerName, EnvName, FileMode, InvalidText, MountPath, RequestName, SecretKey, SecretName,

@@ -1,4 +1,5 @@
 //! keystow: gives Kubernetes pods all they need to get their secrets.
 
 pub mod domain;
+pub mod handover;
 pub mod webhook;

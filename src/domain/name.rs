@@ -113,6 +113,13 @@ fn is_env_name(text: &str) -> bool {
         && !text.starts_with("..")
 }
 
+impl MountPath {
+    /// Checks the rule after taking off one trailing `/`.
+    pub(super) fn read(text: &str) -> Result<Self, InvalidText> {
+        Self::new(text.strip_suffix('/').unwrap_or(text))
+    }
+}
+
 impl EnvName {
     /// The environment name that a secret gets in `secret.env` where its annotation names none: upper case,
     /// everything but letters and digits as `_`.

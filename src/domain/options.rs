@@ -287,9 +287,7 @@ impl Injection {
                 });
                 self.init_position = position.unwrap_or_default();
             }
-            inject::PATH => {
-                self.path = control.text(|text| MountPath::new(text.strip_suffix('/').unwrap_or(text)))
-            }
+            inject::PATH => self.path = control.text(MountPath::read),
             inject::REFRESH => self.refresh = read_refresh(control),
             inject::SERVICE_ACCOUNT => self.service_account = control.text(ServiceAccountName::new),
             inject::STORE => self.store = control.text(StoreName::new),

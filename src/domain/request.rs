@@ -150,7 +150,7 @@ impl Grammar<'_> {
         match family {
             Family::Lease => requests.leases.extend(LeaseRequest::read(name, &annotation, value, findings)),
             Family::Resource => {
-                requests.resources.push(ResourceRequest::read(name, &annotation, value, findings))
+                requests.resources.push(ResourceRequest::read(name, &annotation, value, findings));
             }
             _ => requests.secrets.extend(SecretRequest::read(name, &annotation, value, findings)),
         }

@@ -54,7 +54,7 @@ fn read_target(parameters: &mut Parameters<'_, '_>) -> Option<KubernetesTarget> 
         let env = parameters.check("env", found, EnvName::new);
         Some(KubernetesTarget::Env { key: key??, env: env? })
     } else if let Some(found) = path {
-        let path = parameters.check("path", found.strip_suffix('/').unwrap_or(found), MountPath::new);
+        let path = parameters.check("path", found, MountPath::read);
         let mode = match parameters.take("mode") {
             Some(found) => parameters.check("mode", found, FileMode::parse),
             None => Some(FileMode::OWNER),
