@@ -2,4 +2,5 @@
 
 pub mod domain;
 pub mod handover;
+pub mod inject;
 pub mod webhook;

@@ -5,6 +5,8 @@
 
 use std::fmt;
 
+use super::request::Requests;
+
 /// One problem of one annotation.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{annotation}: {fault}")]
@@ -116,6 +118,8 @@ pub struct Rejection {
     pub problems: Vec<Problem>,
     /// What would have been warned of.
     pub warnings: Vec<Warning>,
+    /// What could be read. Not to be served: only for others to complete the list of problems.
+    pub readable: Box<Requests>,
 }
 
 impl std::error::Error for Rejection {}
