@@ -1,3 +1,6 @@
 //! keystow: gives Kubernetes pods all they need to get their secrets.
 
+pub mod readiness;
+pub mod shutdown;
+pub mod telemetry;
 pub mod webhook;
