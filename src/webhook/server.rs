@@ -178,3 +178,25 @@ async fn finish(mut connections: JoinSet<()>, grace: Duration) -> Drained {
     connections.shutdown().await;
     Drained { cut }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn no_answer_waits_for_an_acknowledgement() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let _client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let stream = usable(listener.accept().await).await.unwrap();
+        assert!(stream.nodelay().unwrap());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn accepting_rests_when_trying_again_would_fail_the_same_way() {
+        let started = tokio::time::Instant::now();
+        assert!(usable(Err(io::ErrorKind::ConnectionAborted.into())).await.is_none());
+        assert_eq!(started.elapsed(), Duration::ZERO);
+        assert!(usable(Err(io::Error::other("too many open files"))).await.is_none());
+        assert_eq!(started.elapsed(), ACCEPT_REST);
+    }
+}
