@@ -5,3 +5,4 @@ mod support;
 
 mod control_plane;
 mod node_stand_in;
+mod supervisor;

@@ -15,7 +15,7 @@ use crate::support::node::{
 };
 
 /// A pod in namespace `shop` with `spec`, whose annotations and labels need quoting.
-fn pod(spec: Value) -> Pod {
+fn pod(spec: &Value) -> Pod {
     serde_json::from_value(json!({
         "metadata": {
             "name": "web-0", "namespace": "shop", "uid": "1234",
@@ -147,7 +147,7 @@ async fn volumes_are_laid_out_as_kubelet_does() {
         {"name": "db", "mountPath": "/etc/password", "subPath": "password"},
     ]);
     let spec = json!({"volumes": volumes, "containers": [{"name": "app", "volumeMounts": mounts}]});
-    let running = node.run(pod(spec)).await.unwrap();
+    let running = node.run(pod(&spec)).await.unwrap();
     let view = running.view("app").await.unwrap();
     let seen: Vec<(&str, u32, String)> =
         view.files.iter().map(|(path, file)| (path.to_str().unwrap(), file.mode, file.text())).collect();
@@ -177,7 +177,7 @@ async fn an_update_swaps_what_changed() {
             {"path": "annotations", "fieldRef": {"fieldPath": "metadata.annotations"}}]}}],
         "containers": [{"name": "app", "volumeMounts": [{"name": "info", "mountPath": "/info"}]}],
     });
-    let mut running = node.run(pod(spec)).await.unwrap();
+    let mut running = node.run(pod(&spec)).await.unwrap();
     let mut changed = running.pod().clone();
     changed.metadata.annotations = Some([("a".to_string(), "new".to_string())].into());
     running.update(changed).await.unwrap();
@@ -192,13 +192,13 @@ async fn what_is_missing_keeps_a_pod_from_starting() {
     let node = node();
     let volume = |volume: Value| json!({"volumes": [volume], "containers": [{"name": "app"}]});
     let missing = volume(json!({"name": "v", "secret": {"secretName": "nobody"}}));
-    let error = node.run(pod(missing)).await.unwrap_err();
+    let error = node.run(pod(&missing)).await.unwrap_err();
     assert!(matches!(error, NodeError::NoObject { kind: "Secret", .. }), "{error}");
     let items = json!([{"key": "nothing", "path": "x"}]);
     let no_key = volume(json!({"name": "v", "secret": {"secretName": "db", "items": items}}));
-    let error = node.run(pod(no_key)).await.unwrap_err();
+    let error = node.run(pod(&no_key)).await.unwrap_err();
     assert_eq!(error.to_string(), "Secret db has no key nothing");
-    let error = node.run(pod(volume(json!({"name": "v", "hostPath": {"path": "/"}})))).await.unwrap_err();
+    let error = node.run(pod(&volume(json!({"name": "v", "hostPath": {"path": "/"}})))).await.unwrap_err();
     assert!(matches!(error, NodeError::Unsupported(_)), "{error}");
 }
 
@@ -223,7 +223,7 @@ async fn the_environment_follows_kubelets_rules() {
         "serviceAccountName": "shopkeeper",
         "containers": [{"name": "app", "env": env, "envFrom": env_from}],
     });
-    let running = node.run(pod(spec)).await.unwrap();
+    let running = node.run(pod(&spec)).await.unwrap();
     let view = running.view("app").await.unwrap();
     let expected = json!({
         "ACCOUNT": "shopkeeper", "DB_not.a-name": "x", "DB_password": "s3cret", "DB_user": "app",
@@ -259,7 +259,7 @@ async fn an_init_container_fetches_and_the_app_reads() {
                     {"volumeName": "secrets", "path": "env", "key": "NONE", "optional": true}}}],
             "volumeMounts": [{"name": "secrets", "mountPath": "/secret", "readOnly": true}]}],
     });
-    let running = node.run(pod(spec)).await.unwrap();
+    let running = node.run(pod(&spec)).await.unwrap();
     let fetch = running.init("fetch").unwrap();
     assert_eq!((fetch.stdout.as_str(), fetch.termination_message.as_str()), ("65532\n", "fetched\n"));
     let view = running.view("app").await.unwrap();
@@ -279,7 +279,7 @@ async fn a_failing_init_container_says_why() {
             "command": ["sh", "-c", "echo no store >&2; exit 69"]}], "containers": [{"name": "app"}]})
     };
     for (policy, message) in [("File", ""), ("FallbackToLogsOnError", "no store\n")] {
-        let NodeError::InitFailed { container, finished } = node.run(pod(init(policy))).await.unwrap_err()
+        let NodeError::InitFailed { container, finished } = node.run(pod(&init(policy))).await.unwrap_err()
         else {
             panic!("another error");
         };
@@ -300,7 +300,7 @@ async fn a_container_is_held_to_its_security_context() {
                 "capabilities": {"drop": ["ALL"]}, "allowPrivilegeEscalation": false},
             "volumeMounts": [{"name": "db", "mountPath": "/db"}, {"name": "work", "mountPath": "/work"}]}],
     });
-    let running = node.run(pod(spec)).await.unwrap();
+    let running = node.run(pod(&spec)).await.unwrap();
     let writes =
         "touch /work/mine; ! touch /db/user; ! touch /new; ! touch /usr/new; echo ok >/dev/termination-log";
     shell(&running, &format!("({writes}) 2>/dev/null")).await;
@@ -308,7 +308,7 @@ async fn a_container_is_held_to_its_security_context() {
     let ids = shell(&running, "id -u; id -g").await;
     assert_eq!(ids, "1000\n3000\n");
     let root = json!({"containers": [{"name": "app", "securityContext": {"runAsNonRoot": true}}]});
-    let root = node.run(pod(root)).await.unwrap();
+    let root = node.run(pod(&root)).await.unwrap();
     let error = root.exec("app", &["true"]).await.unwrap_err();
     assert!(matches!(error, NodeError::RunsAsRoot(_)), "{error}");
 }
@@ -324,7 +324,7 @@ async fn a_sidecar_runs_as_long_as_its_pod() {
             {"name": "after", "image": "host", "command": ["true"]}],
         "containers": [{"name": "app"}],
     });
-    let running = node.run(pod(spec)).await.unwrap();
+    let running = node.run(pod(&spec)).await.unwrap();
     let sidecar = running.sidecar("refresh").unwrap();
     assert!(sidecar.all_running());
     let process = format!("/proc/{}", sidecar.pids()[0]);
@@ -345,7 +345,7 @@ async fn a_container_that_does_not_end_is_ended() {
     let node = node().with_deadline(Duration::from_millis(300));
     let spec =
         json!({"containers": [{"name": "app", "image": "host", "command": ["tail", "-f", "/dev/null"]}]});
-    let running = node.run(pod(spec)).await.unwrap();
+    let running = node.run(pod(&spec)).await.unwrap();
     let error = running.run_container("app").await.unwrap_err();
     assert!(matches!(error, NodeError::TimedOut { .. }), "{error}");
 }
@@ -382,7 +382,7 @@ async fn an_image_is_a_program_of_the_host() {
     let spec = json!({"containers": [
         {"name": "app", "image": "keystow:test", "args": ["from", "$(WHO)"], "env": [{"name": "WHO", "value": "me"}]},
         {"name": "other", "image": "unknown"}]});
-    let running = node.run(pod(spec)).await.unwrap();
+    let running = node.run(pod(&spec)).await.unwrap();
     assert_eq!(running.run_container("app").await.unwrap().stdout, "from me\n");
     assert_eq!(shell(&running, "id -u").await, "65532\n");
     let error = running.run_container("other").await.unwrap_err();

@@ -17,6 +17,7 @@ use std::ffi::OsString;
 use std::fmt;
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::sync::Once;
 
 use tokio::sync::OnceCell;
 
@@ -132,8 +133,8 @@ pub(crate) fn pinned(module: &str) -> Option<&'static str> {
 
 /// The control plane of this test process: started by the first caller, killed when the process ends.
 ///
-/// `None` where no control plane can be had: then a line on stderr says that `test` was skipped, which libtest's
-/// capturing does not swallow. With `CI=true` that is a failure instead.
+/// `None` where no control plane can be had: then a line on stderr says that `test` was skipped. With `CI=true` that
+/// is a failure instead.
 ///
 /// # Panics
 /// When there are programs but they do not start, or with `CI=true` when there are none.
@@ -143,9 +144,18 @@ pub(crate) async fn shared_or_skip(test: &str) -> Option<&'static ControlPlane> 
         Ok(plane) => Some(plane),
         Err(ControlPlaneError::Missing(missing)) => {
             assert!(env::var_os("CI").is_none_or(|ci| ci != "true"), "{test}: {missing}");
-            let _ = writeln!(std::io::stderr(), "skipped (no control plane): {test}: {missing}");
+            say_skipped(test, missing);
             None
         }
         Err(error) => panic!("{test}: the control plane did not start: {error}"),
     }
+}
+
+/// Says so on stderr itself, not through the macros whose output libtest keeps to itself; the reason only once.
+fn say_skipped(test: &str, missing: &Missing) {
+    static REASON: Once = Once::new();
+    let mut stderr = std::io::stderr();
+    // A closed stderr is no reason to fail.
+    REASON.call_once(|| drop(writeln!(stderr, "{missing}")));
+    drop(writeln!(stderr, "skipped (no control plane): {test}"));
 }

@@ -10,6 +10,9 @@ use std::fs;
 use std::io::{self, BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+const POLL: Duration = Duration::from_millis(10);
 
 /// A program to start: its arguments (the program first), and the file that takes its output.
 #[derive(Debug)]
@@ -60,8 +63,19 @@ impl Supervisor {
     /// Sends every program SIGTERM, as kubelet does when a pod ends.
     pub(crate) fn terminate(&self) -> io::Result<()> {
         let pids = self.pids.iter().map(ToString::to_string);
-        Command::new("/bin/kill").arg("-TERM").arg("--").args(pids).stderr(Stdio::null()).status()?;
+        let kill = "kill -TERM \"$@\" 2>/dev/null";
+        Command::new("/bin/sh").args(["-c", kill, "kill"]).args(pids).status()?;
         Ok(())
+    }
+
+    /// Waits until no program runs any more; false when that takes longer than `limit`.
+    pub(crate) async fn ended_within(&self, limit: Duration) -> bool {
+        let ended = async {
+            while self.pids.iter().any(|pid| is_running(*pid)) {
+                tokio::time::sleep(POLL).await;
+            }
+        };
+        tokio::time::timeout(limit, ended).await.is_ok()
     }
 }
 

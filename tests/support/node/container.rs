@@ -243,12 +243,13 @@ impl Script {
 
     /// Something of the host at its own path, where the host has it; a link stays a link.
     fn host(&mut self, path: &str) {
-        self.line(&format!("if [ -L {path} ]; then mkdir -p \"$root/etc\"; cp -P {path} \"$root{path}\""));
-        self.line(&format!(
-            "elif [ -d {path} ]; then mkdir -p \"$root{path}\"; mount --rbind {path} \"$root{path}\""
-        ));
-        self.line(&format!("elif [ -e {path} ]; then mkdir -p \"$root/etc\"; : >\"$root{path}\"; mount --bind {path} \"$root{path}\""));
-        self.line(&format!("fi; if [ -e {path} ] && ! [ -L {path} ]; then read_only \"$root{path}\"; fi"));
+        self.line(&format!("path={path}; inside=\"$root$path\""));
+        self.line("if [ -L \"$path\" ]; then mkdir -p \"${inside%/*}\"; cp -P \"$path\" \"$inside\"");
+        self.line("elif [ -e \"$path\" ]; then");
+        self.line("  if [ -d \"$path\" ]; then mkdir -p \"$inside\"");
+        self.line("  else mkdir -p \"${inside%/*}\"; : >\"$inside\"; fi");
+        self.line("  mount --rbind \"$path\" \"$inside\"; read_only \"$inside\"");
+        self.line("fi");
     }
 
     /// `host`, a file or a directory, at `path`.
