@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::fs;
 use std::path::Path;
+use std::time::Duration;
 
 use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::api::rbac::v1::Role;
@@ -11,6 +12,7 @@ use kube::api::{ListParams, PostParams};
 use serde_json::{Value, json};
 
 use crate::support::control_plane::{Binaries, at_address, pinned, shared_or_skip};
+use crate::support::wait::until;
 
 fn pod(name: &str) -> Pod {
     serde_json::from_value(json!({
@@ -77,6 +79,36 @@ async fn kubectl_applies_what_it_is_given() {
     assert_eq!(roles.list(&ListParams::default()).await.unwrap().items.len(), 1);
     let error = plane.kubectl(&["get", "pod", "nobody", "-n", "plane-kubectl"], "").await.unwrap_err();
     assert!(error.to_string().contains("not found"), "{error}");
+}
+
+#[tokio::test]
+async fn asks_a_webhook_at_the_address_it_was_turned_to() {
+    let test = "asks_a_webhook_at_the_address_it_was_turned_to";
+    let Some(plane) = shared_or_skip(test).await else { return };
+    plane.namespace("plane-webhook", &[], &[]).await.unwrap();
+    // Free for as long as it is held, and nobody answers there.
+    let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = format!("https://{}", nobody.local_addr().unwrap());
+    let mut configuration = json!({
+        "apiVersion": "admissionregistration.k8s.io/v1", "kind": "MutatingWebhookConfiguration",
+        "metadata": {"name": "plane-webhook"},
+        "webhooks": [{
+            "name": "nobody.example.com", "admissionReviewVersions": ["v1"], "sideEffects": "None",
+            "timeoutSeconds": 1, "failurePolicy": "Fail",
+            "clientConfig": {"service": {"name": "nobody", "namespace": "default", "path": "/mutate"}},
+            "rules": [{"apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["pods"]}],
+            "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "plane-webhook"}},
+        }],
+    });
+    at_address(&mut configuration, &address, plane.ca_pem());
+    plane.kubectl(&["apply", "-f", "-"], &configuration.to_string()).await.unwrap();
+
+    let pods: Api<Pod> = Api::namespaced(plane.client().await.unwrap(), "plane-webhook");
+    let dry = PostParams { dry_run: true, ..PostParams::default() };
+    let refused = async || pods.create(&dry, &pod("one")).await.err();
+    let error = until(Duration::from_secs(30), refused).await.expect("a refusal").to_string();
+    assert!(error.contains("failed calling webhook"), "{error}");
+    assert!(error.contains(&format!("{address}/mutate")), "{error}");
 }
 
 #[tokio::test]

@@ -13,6 +13,7 @@ use crate::support::node::env_file::{self, EnvFileError};
 use crate::support::node::{
     ClusterSource, FileView, Image, MemorySource, Node, NodeError, RunningPod, expansion, go_quote,
 };
+use crate::support::wait::until;
 
 /// A pod in namespace `shop` with `spec`, whose annotations and labels need quoting.
 fn pod(spec: &Value) -> Pod {
@@ -328,12 +329,7 @@ async fn a_sidecar_runs_as_long_as_its_pod() {
     let sidecar = running.sidecar("refresh").unwrap();
     assert!(sidecar.all_running());
     let process = format!("/proc/{}", sidecar.pids()[0]);
-    let said = tokio::time::timeout(Duration::from_secs(30), async {
-        while running.sidecar_log("refresh").is_empty() {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-    });
-    said.await.unwrap();
+    until(Duration::from_secs(30), async || (!running.sidecar_log("refresh").is_empty()).then_some(())).await;
     assert_eq!(running.sidecar_log("refresh"), "up\n");
     assert_eq!(running.init("after").unwrap().code, Some(0));
     drop(running);

@@ -10,3 +10,4 @@
 pub(crate) mod control_plane;
 pub(crate) mod node;
 pub(crate) mod supervisor;
+pub(crate) mod wait;

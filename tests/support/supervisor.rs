@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-const POLL: Duration = Duration::from_millis(10);
+use super::wait::until;
 
 /// A program to start: its arguments (the program first), and the file that takes its output.
 #[derive(Debug)]
@@ -70,12 +70,8 @@ impl Supervisor {
 
     /// Waits until no program runs any more; false when that takes longer than `limit`.
     pub(crate) async fn ended_within(&self, limit: Duration) -> bool {
-        let ended = async {
-            while self.pids.iter().any(|pid| is_running(*pid)) {
-                tokio::time::sleep(POLL).await;
-            }
-        };
-        tokio::time::timeout(limit, ended).await.is_ok()
+        let running = || self.pids.iter().any(|pid| is_running(*pid));
+        until(limit, async || (!running()).then_some(())).await.is_some()
     }
 }
 

@@ -5,7 +5,7 @@ use std::fs;
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use kube::Client;
 use kube::config::{Config, KubeConfigOptions, Kubeconfig};
@@ -16,10 +16,10 @@ use tokio::process::Command;
 use super::credentials::Credentials;
 use super::{Binaries, ControlPlaneError};
 use crate::support::supervisor::{Program, Supervisor};
+use crate::support::wait::until;
 
 /// How long a control plane may take to become ready: seconds on an idle machine, far more on a busy one.
 const READY_WITHIN: Duration = Duration::from_secs(60);
-const POLL: Duration = Duration::from_millis(50);
 /// A free port can be taken by somebody else before the server binds it.
 const ATTEMPTS: u32 = 3;
 const LOG_TAIL: usize = 40;
@@ -74,18 +74,14 @@ impl ControlPlane {
 
     async fn wait_until_ready(&self) -> Result<(), ControlPlaneError> {
         let client = self.client().await?;
-        let deadline = Instant::now() + READY_WITHIN;
-        loop {
-            let Err(error) = get(&client, "/readyz").await else { return Ok(()) };
-            if !self.processes.all_running() {
-                return Err(self.not_ready("a process of the control plane ended".into()));
-            }
-            if Instant::now() > deadline {
-                let problem = format!("the API server was not ready in {READY_WITHIN:?}: {error}");
-                return Err(self.not_ready(problem));
-            }
-            tokio::time::sleep(POLL).await;
-        }
+        let outcome = until(READY_WITHIN, async || match get(&client, "/readyz").await {
+            Ok(_) => Some(Ok(())),
+            Err(_) if self.processes.all_running() => None,
+            Err(_) => Some(Err(self.not_ready("a process of the control plane ended".into()))),
+        });
+        outcome.await.unwrap_or_else(|| {
+            Err(self.not_ready(format!("the API server was not ready in {READY_WITHIN:?}")))
+        })
     }
 
     fn not_ready(&self, problem: String) -> ControlPlaneError {
