@@ -9,6 +9,8 @@
 //! | runtime | [`certs`], [`webhook`], [`readiness`], [`shutdown`], [`telemetry`] | all of those; the servers and the system |
 
 pub mod certs;
+pub mod cli;
+pub mod config;
 pub mod domain;
 pub mod handover;
 pub mod inject;

@@ -6,12 +6,13 @@
 //!  └─ server ── plain HTTP, off the Service              ── admin: /livez /readyz /metrics
 //! ```
 //!
-//! [`review`] is the seam: nothing on the server's side knows what an admission review is, and nothing on the other
+//! [`review`] is the seam, and [`injector`] what is behind it: nothing on the server's side knows what an admission review is, and nothing on the other
 //! side knows that there is a network.
 
 pub mod admin;
 mod body;
 pub mod deadline;
+pub mod injector;
 pub mod metrics;
 mod refusal;
 pub mod review;
