@@ -1,5 +1,6 @@
 //! keystow: gives Kubernetes pods all they need to get their secrets.
 
 pub mod domain;
+pub mod generate;
 pub mod handover;
 pub mod webhook;
