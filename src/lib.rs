@@ -3,4 +3,5 @@
 pub mod domain;
 pub mod generate;
 pub mod handover;
+pub mod template;
 pub mod webhook;
