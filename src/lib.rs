@@ -3,5 +3,7 @@
 pub mod domain;
 pub mod generate;
 pub mod handover;
+pub mod init;
+pub mod store;
 pub mod template;
 pub mod webhook;
