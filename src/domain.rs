@@ -33,6 +33,7 @@ pub use name::{
     ServiceAccountName, StoreName,
 };
 pub use options::{Encoding, Format, Formats, InitPosition, Injection, LocalMode, Storage, Template};
+pub use parameters::LOCAL_MODE_VALUE;
 pub use path::{StorageKey, StoragePath, StoragePrefix};
 pub use problem::{Fault, Problem, Rejection, Warning};
 pub use request::{Grammar, Parsed, Requests};

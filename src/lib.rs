@@ -1,9 +1,27 @@
 //! keystow: gives Kubernetes pods all they need to get their secrets.
+//!
+//! The crate is built in layers, and a test (`tests/layering.rs`) holds what each may import:
+//!
+//! | layer | modules | may use |
+//! |---|---|---|
+//! | domain | [`domain`] | the standard library, `thiserror`, `zeroize`, `base64` |
+//! | plan | [`handover`], [`inject`], [`template`] | domain; serde, JSON Patch, YAML, templates, a digest; pure functions of values |
+//! | store | [`store`], [`generate`] | domain, handover; keys, SDKs, async |
+//! | runtime | [`certs`], [`config`], [`init`], [`readiness`], [`shutdown`], [`telemetry`], [`webhook`] | all of those; servers and the system |
+//! | command line | [`cli`] | runtime, `clap` |
 
+pub mod certs;
+pub mod cli;
+pub mod config;
 pub mod domain;
 pub mod generate;
 pub mod handover;
 pub mod init;
+pub mod inject;
+mod metrics;
+pub mod readiness;
+pub mod shutdown;
 pub mod store;
+pub mod telemetry;
 pub mod template;
 pub mod webhook;

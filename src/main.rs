@@ -1,3 +1,7 @@
 //! The `keystow` binary.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    keystow::cli::main(std::env::args_os())
+}

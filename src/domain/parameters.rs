@@ -10,7 +10,7 @@ use super::problem::{Fault, Found, Problem, Warning};
 use super::suggest::nearest;
 
 /// The parameter whose value is never shown.
-pub(super) const LOCAL_MODE_VALUE: &str = "localModeValue";
+pub const LOCAL_MODE_VALUE: &str = "localModeValue";
 
 /// No kind has more than a dozen parameters; whoever sends thousands gets no work done for it.
 const MOST_PARTS: usize = 64;

@@ -5,6 +5,8 @@
 
 use std::fmt;
 
+use super::request::Requests;
+
 /// One problem of one annotation.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{annotation}: {fault}")]
@@ -19,7 +21,7 @@ pub struct Problem {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Fault {
     /// The part behind the `/` is no name.
-    #[error("the part after `/` {0}")]
+    #[error("the part after `/` is not {0}")]
     Name(&'static str),
     /// A part of the value is not `key=value`.
     #[error("{0} is not of the form key=value")]
@@ -116,6 +118,8 @@ pub struct Rejection {
     pub problems: Vec<Problem>,
     /// What would have been warned of.
     pub warnings: Vec<Warning>,
+    /// What could be read. Not to be served: only for others to complete the list of problems.
+    pub readable: Box<Requests>,
 }
 
 impl std::error::Error for Rejection {}

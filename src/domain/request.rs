@@ -112,7 +112,11 @@ impl Grammar<'_> {
             let fault = Fault::Conflict(format!(
                 "{size} bytes; Kubernetes allows {LARGEST} for all annotations of a pod"
             ));
-            return Err(Rejection { problems: vec![Problem { annotation, fault }], warnings: Vec::new() });
+            return Err(Rejection {
+                problems: vec![Problem { annotation, fault }],
+                warnings: Vec::new(),
+                readable: Box::default(),
+            });
         }
         ours.sort_unstable();
         let mut requests = Requests::default();
@@ -125,7 +129,11 @@ impl Grammar<'_> {
         if findings.problems.is_empty() {
             Ok(Parsed::Requests(Box::new(requests), findings.warnings))
         } else {
-            Err(Rejection { problems: findings.problems, warnings: findings.warnings })
+            Err(Rejection {
+                problems: findings.problems,
+                warnings: findings.warnings,
+                readable: Box::new(requests),
+            })
         }
     }
 
@@ -156,3 +164,6 @@ impl Grammar<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,107 @@
+//! The command line: one file a command, flags in, a library call out.
+//!
+//! Results go to stdout, everything else to stderr. Exit codes are those of sysexits(3).
+
+mod completions;
+mod init;
+mod inject;
+mod webhook;
+
+use std::ffi::OsString;
+use std::fmt::Display;
+use std::io::Write as _;
+use std::process::ExitCode;
+
+use clap::{CommandFactory as _, Parser, Subcommand};
+
+/// The command was used wrongly, or its configuration is wrong.
+const EX_USAGE: u8 = 64;
+/// The input is wrong.
+const EX_DATAERR: u8 = 65;
+/// An input cannot be read.
+const EX_NOINPUT: u8 = 66;
+/// A service cannot be had.
+const EX_UNAVAILABLE: u8 = 69;
+/// A bug.
+const EX_SOFTWARE: u8 = 70;
+/// The result cannot be written.
+const EX_IOERR: u8 = 74;
+
+/// Gives Kubernetes pods all they need to get their secrets.
+///
+/// Pods say what they need in annotations (secret.bsycorp.com/…), and keystow's admission webhook injects the init
+/// container, volumes, service account and environment that deliver it.
+#[derive(Debug, Parser)]
+#[command(name = "keystow", version, propagate_version = true, max_term_width = 100)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Inject(inject::Arguments),
+    Init(init::Arguments),
+    Webhook(Box<webhook::Arguments>),
+    Completions(completions::Arguments),
+}
+
+/// A command that ended badly: its exit code and what to tell.
+struct Failure {
+    code: u8,
+    message: String,
+}
+
+impl Failure {
+    fn new(code: u8, message: impl Display) -> Self {
+        Self { code, message: message.to_string() }
+    }
+}
+
+/// Runs the command that `arguments` (with the program's name first) ask for.
+pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let arguments = match Arguments::try_parse_from(arguments) {
+        Ok(arguments) => arguments,
+        Err(request) => {
+            // Help and version are results; everything else is a mistake. There is nowhere to report that neither
+            // can be written.
+            let _ = request.print();
+            return ExitCode::from(if request.use_stderr() { EX_USAGE } else { 0 });
+        }
+    };
+    let outcome = match arguments.command {
+        Command::Inject(arguments) => inject::run(&arguments),
+        Command::Webhook(arguments) => webhook::run(*arguments),
+        Command::Init(arguments) => init::run(&arguments),
+        Command::Completions(arguments) => completions::run(&arguments, &mut Arguments::command()),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            let style = anstyle::AnsiColor::Red.on_default().bold();
+            let _ = writeln!(anstream::stderr(), "{style}error:{style:#} {}", failure.message);
+            ExitCode::from(failure.code)
+        }
+    }
+}
+
+/// Writes a command's result.
+fn write_result(text: &str) -> Result<(), Failure> {
+    let mut out = anstream::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Ok(()) => Ok(()),
+        // Whoever reads has seen enough.
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+        Err(error) => Err(Failure::new(EX_IOERR, format!("cannot write the result: {error}"))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        Arguments::command().debug_assert();
+    }
+}

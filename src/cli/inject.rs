@@ -1,0 +1,91 @@
+//! `keystow inject`
+
+mod explain;
+
+use std::io::{Read as _, Write as _};
+use std::path::{Path, PathBuf};
+
+use super::{EX_DATAERR, EX_NOINPUT, EX_SOFTWARE, EX_USAGE, Failure, write_result};
+use crate::config;
+use crate::inject::manifest::{self, Document};
+
+/// Inject manifests without a cluster, as the webhook would inject their pods.
+///
+/// Reads YAML or JSON with any number of documents: Pod, Deployment, StatefulSet, DaemonSet, ReplicaSet,
+/// ReplicationController, Job, CronJob, and List of them. Other objects pass through byte for byte. Injected documents
+/// lose their comments.
+///
+/// Examples:
+///   keystow inject -f app.yaml | kubectl apply -f -
+///   kustomize build . | keystow inject -f -
+///   keystow inject -f app.yaml --explain
+#[derive(Debug, clap::Args)]
+#[command(verbatim_doc_comment)]
+pub(super) struct Arguments {
+    /// A manifest, or `-` for standard input. Can be given several times.
+    #[arg(short = 'f', long = "filename", value_name = "FILE", required = true)]
+    files: Vec<PathBuf>,
+    /// The operator's configuration file; without it, the defaults.
+    #[arg(long, value_name = "FILE", env = "KEYSTOW_CONFIG")]
+    config: Option<PathBuf>,
+    /// The namespace of objects that name none.
+    #[arg(short, long, default_value = "default")]
+    namespace: String,
+    /// Show what is added and why, before and after, instead of the manifests.
+    #[arg(long)]
+    explain: bool,
+}
+
+pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
+    let settings =
+        config::load(arguments.config.as_deref()).map_err(|error| Failure::new(EX_USAGE, error))?;
+    let mut text = String::new();
+    let mut failures = Vec::new();
+    for file in &arguments.files {
+        let source = read(file)?;
+        match manifest::inject(&source, &arguments.namespace, &settings) {
+            Ok(documents) => {
+                warn(&documents);
+                let more = if arguments.explain {
+                    documents.iter().map(|document| explain::document(document, &settings.domain)).collect()
+                } else {
+                    manifest::render(&documents)
+                };
+                let more =
+                    more.map_err(|reason| Failure::new(EX_SOFTWARE, format!("cannot write YAML: {reason}")))?;
+                if !text.is_empty() && !more.is_empty() && !arguments.explain {
+                    text.push_str("---\n");
+                }
+                text.push_str(&more);
+            }
+            Err(errors) => {
+                failures.extend(errors.iter().map(|error| format!("{}: {error}", file.display())));
+            }
+        }
+    }
+    if failures.is_empty() {
+        write_result(&text)
+    } else {
+        Err(Failure::new(EX_DATAERR, failures.join("\nerror: ")))
+    }
+}
+
+fn read(file: &Path) -> Result<String, Failure> {
+    let mut text = String::new();
+    let read = if file == Path::new("-") {
+        std::io::stdin().read_to_string(&mut text).map(|_| ())
+    } else {
+        std::fs::read_to_string(file).map(|read| text = read)
+    };
+    read.map_err(|error| Failure::new(EX_NOINPUT, format!("cannot read {}: {error}", file.display())))?;
+    Ok(text)
+}
+
+fn warn(documents: &[Document<'_>]) {
+    let style = anstyle::AnsiColor::Yellow.on_default().bold();
+    for object in documents.iter().flat_map(|document| &document.injected) {
+        for warning in &object.warnings {
+            let _ = writeln!(anstream::stderr(), "{style}warning:{style:#} {}: {warning}", object.object);
+        }
+    }
+}

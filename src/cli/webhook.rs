@@ -1,0 +1,125 @@
+//! `keystow webhook`
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::{EX_UNAVAILABLE, EX_USAGE, Failure};
+use crate::certs::CertificateSource;
+use crate::certs::clients::ClientSettings;
+use crate::certs::load::{CertPath, KeyPath};
+use crate::domain::parse_duration;
+use crate::telemetry::{self, LogFormat, LogSettings};
+use crate::webhook::injector::Injector;
+use crate::webhook::run::{RunError, Settings};
+use crate::{config, shutdown, webhook};
+
+/// Serve the admission webhook.
+///
+/// Answers POST /mutate over HTTPS, and /livez, /readyz and /metrics over plain HTTP on a second address. SIGTERM
+/// drains: not ready, wait for endpoints to catch up, finish what is in flight, exit 0. A second signal aborts.
+///
+/// Examples:
+///   keystow webhook --tls-cert tls.crt --tls-key tls.key
+///   keystow webhook --self-signed /tmp/keystow --self-signed-name 127.0.0.1
+#[derive(Debug, clap::Args)]
+#[command(verbatim_doc_comment)]
+#[command(group = clap::ArgGroup::new("certificate").required(true).args(["tls_cert", "self_signed"]))]
+pub(super) struct Arguments {
+    /// The operator's configuration file; without it, the defaults.
+    #[arg(long, value_name = "FILE", env = "KEYSTOW_CONFIG")]
+    config: Option<PathBuf>,
+    /// Where to serve the webhook.
+    #[arg(long, value_name = "ADDRESS", default_value = "0.0.0.0:8443", env = "KEYSTOW_LISTEN")]
+    listen: SocketAddr,
+    /// Where to serve /livez, /readyz and /metrics.
+    #[arg(long, value_name = "ADDRESS", default_value = "0.0.0.0:8080", env = "KEYSTOW_ADMIN")]
+    admin: SocketAddr,
+    /// The certificate chain in PEM. It and the key are read again when they change.
+    #[arg(long, value_name = "FILE", requires = "tls_key", env = "KEYSTOW_TLS_CERT")]
+    tls_cert: Option<PathBuf>,
+    /// The private key in PEM.
+    #[arg(long, value_name = "FILE", requires = "tls_cert", env = "KEYSTOW_TLS_KEY")]
+    tls_key: Option<PathBuf>,
+    /// Make a certificate in this directory, for trying it out; ca.crt in it is the caBundle.
+    #[arg(long, value_name = "DIRECTORY", conflicts_with = "tls_cert")]
+    self_signed: Option<PathBuf>,
+    /// A DNS name or address that the self-signed certificate is for. Can be given several times.
+    #[arg(
+        long,
+        value_name = "NAME",
+        requires = "self_signed",
+        default_value = "keystow-webhook.keystow.svc"
+    )]
+    self_signed_name: Vec<String>,
+    /// How often the certificate's files are looked at.
+    #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = duration)]
+    tls_interval: Duration,
+    /// Serve only callers with a certificate of this CA (PEM), such as an API server that presents one.
+    #[arg(long, value_name = "FILE")]
+    client_ca: Option<PathBuf>,
+    /// A common name or DNS name that such a certificate must have. Can be given several times; without it any.
+    #[arg(long, value_name = "NAME", requires = "client_ca")]
+    client_name: Vec<String>,
+    /// How long to keep serving after SIGTERM, not ready, until endpoints have caught up.
+    #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = duration)]
+    drain_delay: Duration,
+    /// How long requests in flight may take after that.
+    #[arg(long, value_name = "DURATION", default_value = "20s", value_parser = duration)]
+    grace: Duration,
+    /// The form of log lines: json or text.
+    #[arg(long, default_value_t, env = "KEYSTOW_LOG_FORMAT")]
+    log_format: LogFormat,
+    /// What is logged: a level (error, warn, info, debug), or levels by module.
+    #[arg(long, default_value = "info", env = "KEYSTOW_LOG")]
+    log: String,
+}
+
+fn duration(text: &str) -> Result<Duration, crate::domain::InvalidDuration> {
+    parse_duration(text)
+}
+
+pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
+    let injection =
+        config::load(arguments.config.as_deref()).map_err(|error| Failure::new(EX_USAGE, error))?;
+    let log = LogSettings { format: arguments.log_format, filter: arguments.log.clone() };
+    telemetry::init(&log).map_err(|error| Failure::new(EX_USAGE, telemetry::chain(&error)))?;
+    let settings = settings(arguments);
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::new(EX_UNAVAILABLE, format!("cannot start threads: {error}")))?;
+    runtime.block_on(async {
+        let shutdown =
+            shutdown::on_signals().map_err(|error| Failure::new(EX_UNAVAILABLE, telemetry::chain(&error)))?;
+        webhook::run::run(settings, Arc::new(Injector::new(injection)), shutdown).await.map_err(|error| {
+            let code = match error {
+                RunError::Certificate(_) | RunError::Clients(_) | RunError::Tls(_) => EX_USAGE,
+                _ => EX_UNAVAILABLE,
+            };
+            Failure::new(code, telemetry::chain(&error))
+        })
+    })
+}
+
+fn settings(arguments: Arguments) -> Settings {
+    let certificate = match (arguments.tls_cert, arguments.tls_key, arguments.self_signed) {
+        (Some(cert), Some(key), _) => {
+            CertificateSource::Files { cert: CertPath::from(cert), key: KeyPath::from(key) }
+        }
+        (_, _, directory) => CertificateSource::SelfSigned {
+            directory: directory.unwrap_or_default(),
+            names: arguments.self_signed_name,
+        },
+    };
+    Settings {
+        listen: arguments.listen,
+        admin: arguments.admin,
+        certificate_interval: arguments.tls_interval,
+        clients: arguments.client_ca.map(|ca| ClientSettings { ca, names: arguments.client_name }),
+        drain_delay: arguments.drain_delay,
+        grace: arguments.grace,
+        ..Settings::new(certificate)
+    }
+}

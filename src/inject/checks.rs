@@ -1,0 +1,151 @@
+//! What annotations cannot say alone: whether the operator allows it, the cluster can do it, and the pod has the
+//! containers and the room for it.
+
+use super::containers::{self, Target};
+use super::plan::{DenialKind, Findings, Planner};
+use super::settings::{KubernetesVersion, NamePattern};
+use crate::domain::{
+    ContainerName, Delivery, Family, KubernetesTarget, LocalMode, RequestName, StoragePrefix,
+};
+use crate::handover::StoreSettings;
+
+impl<'a> Planner<'a> {
+    /// The store, if the operator's configuration allows what the pod asks of it.
+    pub(super) fn check_allowed(&self, findings: &mut Findings<'_>) -> Option<&'a StoreSettings> {
+        const NOT_ALLOWED: DenialKind = DenialKind::NotAllowed;
+        let in_namespace =
+            |patterns: &[NamePattern]| patterns.iter().any(|pattern| pattern.matches(self.namespace));
+        let wanted = self.requests.injection.store.as_ref();
+        let store = self.settings.stores.find(wanted);
+        if let (None, Some(wanted)) = (store, wanted) {
+            let names = self.settings.stores.names();
+            let message = format!("{wanted} is not one of the configured stores: {names}");
+            findings.fault_of(DenialKind::InvalidAnnotation, Family::Inject, "store", message);
+        }
+        let mode = self.requests.storage.local_mode;
+        if mode != LocalMode::Remote && !in_namespace(&self.settings.local_mode.namespaces) {
+            let message = format!(
+                "{} gives predictable values, which the configuration (localMode.namespaces) does not allow in namespace {}",
+                mode.word(),
+                self.namespace
+            );
+            findings.fault_of(NOT_ALLOWED, Family::Init, "local-mode", message);
+        }
+        let by_path = !matches!(store, Some(StoreSettings::Local(_) | StoreSettings::Kubernetes(_)));
+        let named = self.requests.storage.prefix.as_ref();
+        let rules = &self.settings.prefixes;
+        if !rules.is_empty() && self.requests.needs_init() && (by_path || named.is_some()) {
+            let root = StoragePrefix::ROOT;
+            let prefix = named.unwrap_or(&root);
+            let mut rules = rules.iter().filter(|rule| in_namespace(&rule.namespaces));
+            if !rules.any(|rule| rule.allow.iter().any(|allowed| prefix.is_within(allowed))) {
+                let message = format!(
+                    "the configuration (prefixes) does not allow {prefix} in namespace {}",
+                    self.namespace
+                );
+                findings.fault_of(NOT_ALLOWED, Family::Init, "storage-prefix", message);
+            }
+        }
+        store
+    }
+
+    pub(super) fn check_supported(&self, findings: &mut Findings<'_>) {
+        const UNSUPPORTED: DenialKind = DenialKind::Unsupported;
+        if self.pod.is_windows() && self.requests.needs_init() {
+            let message = "keystow's init container does not run on Windows: only kind=KUBERNETES secrets do";
+            findings.fault(UNSUPPORTED, message.to_owned());
+        }
+        if self.settings.kubernetes < KubernetesVersion::FILE_KEY_REF {
+            for (request, _) in self.requests.stored().filter(|(request, _)| request.env().is_some()) {
+                let message = format!(
+                    "env needs Kubernetes {} (fileKeyRef), and the cluster has {}: read the file instead",
+                    KubernetesVersion::FILE_KEY_REF,
+                    self.settings.kubernetes
+                );
+                findings.fault_of(UNSUPPORTED, Family::Secret, request.name.as_str(), message);
+            }
+        }
+    }
+
+    /// What can be said of templates before there are values.
+    pub(super) fn check_templates(&self, findings: &mut Findings<'_>) {
+        for template in &self.requests.injection.templates {
+            if let Err(reason) = crate::template::check(&template.source) {
+                let key = format!("template.{}", template.name);
+                findings.fault_of(DenialKind::InvalidAnnotation, Family::Inject, &key, reason);
+            }
+        }
+    }
+
+    pub(super) fn check_names(&self, all: &[Target<'_>], findings: &mut Findings<'_>) {
+        const INVALID: DenialKind = DenialKind::InvalidAnnotation;
+        let known = || all.iter().map(Target::name).collect::<Vec<_>>().join(", ");
+        let chosen = self.requests.injection.containers.as_deref();
+        for name in containers::unknown(all, chosen.unwrap_or_default()) {
+            let message = format!("{name} is not one of the pod's containers: {}", known());
+            findings.fault_of(INVALID, Family::Inject, "containers", message);
+        }
+        for request in &self.requests.secrets {
+            let own = request.containers.as_deref().unwrap_or_default();
+            for name in containers::unknown(all, own) {
+                let message = format!("containers={name} is not one of the pod's containers: {}", known());
+                findings.fault_of(INVALID, Family::Secret, request.name.as_str(), message);
+            }
+            let outside = chosen.and_then(|chosen| {
+                let exists = |name: &&ContainerName| all.iter().any(|t| t.name() == name.as_str());
+                own.iter().filter(exists).find(|name| !chosen.contains(name))
+            });
+            if let Some(name) = outside {
+                let message =
+                    format!("containers={name} is not among those of the pod's own containers annotation");
+                findings.fault_of(INVALID, Family::Secret, request.name.as_str(), message);
+            }
+        }
+    }
+
+    /// Read-only volumes cannot hold mount points: none of our directories may be in another.
+    pub(super) fn check_paths(&self, findings: &mut Findings<'_>) {
+        let mut paths: Vec<(&str, Option<&RequestName>)> = self
+            .requests
+            .secrets
+            .iter()
+            .filter_map(|request| match &request.delivery {
+                Delivery::Kubernetes(secret) => match &secret.target {
+                    KubernetesTarget::Path { path, .. } => Some((path.as_str(), Some(&request.name))),
+                    KubernetesTarget::Env { .. } | KubernetesTarget::EnvFrom { .. } => None,
+                },
+                Delivery::Stored(_) => None,
+            })
+            .collect();
+        if self.requests.needs_init() {
+            paths.push((self.directory(), None));
+        }
+        // By segments, so that what is inside a directory follows it at once.
+        paths.sort_by(|a, b| a.0.split('/').cmp(b.0.split('/')).then(a.1.cmp(&b.1)));
+        let mut outer: Option<(&str, Option<&RequestName>)> = None;
+        for (path, name) in paths {
+            let Some((directory, owner)) = outer else {
+                outer = Some((path, name));
+                continue;
+            };
+            let inside = path.strip_prefix(directory).is_some_and(|rest| rest.starts_with('/'));
+            let same = path == directory && (name.is_none() != owner.is_none());
+            if inside || same {
+                let what = owner
+                    .map_or("the directory of fetched files".to_owned(), |owner| format!("that of {owner}"));
+                let message = format!("path={path} is in {directory}, {what}, which is mounted read-only");
+                match name.or(owner) {
+                    Some(name) => findings.fault_of(
+                        DenialKind::InvalidAnnotation,
+                        Family::Secret,
+                        name.as_str(),
+                        message,
+                    ),
+                    None => findings.fault(DenialKind::InvalidAnnotation, message),
+                }
+            } else {
+                outer = Some((path, name));
+            }
+        }
+    }
+}

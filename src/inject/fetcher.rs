@@ -1,0 +1,342 @@
+//! Our init container and what belongs to it: volumes, mounts, variables from files, the refreshing sidecar.
+
+use serde_json::{Value, json};
+
+use super::changes::{Appender, Changes, Reason, spec};
+use super::containers::{Start, Target, init_containers};
+use super::plan::{DenialKind, Findings};
+use super::pod::{Container, EnvVar, Pod, PodSecurityContext};
+use super::references::{add_variable, mount};
+use super::settings::Settings;
+use super::views::{self, View};
+use crate::domain::{FileMode, InitPosition, Layout, Requests};
+use crate::handover::{self, StoreSettings, variable};
+
+/// Where the pod's own API token is mounted (Kubernetes `serviceaccount.DefaultAPITokenMountPath`).
+const API_TOKEN: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
+
+/// Where the store's token is mounted.
+const STORE_TOKEN: &str = "/var/run/secrets/keystow";
+const STORE_TOKEN_VOLUME: &str = "keystow-token";
+/// The lifetime that the kubelet renews at four fifths of; the shortest that every cluster grants is 600 s.
+const STORE_TOKEN_SECONDS: u32 = 3600;
+
+/// The user that our containers run as where the pod names none. Also that of distroless images.
+const NOBODY: i64 = 65532;
+
+/// The names of our parts in the pod.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Names {
+    pub(super) init: &'static str,
+    pub(super) refresh: &'static str,
+    pub(super) secrets: &'static str,
+    pub(super) annotations: &'static str,
+}
+
+impl Names {
+    pub(super) fn of(layout: Layout) -> Self {
+        match layout {
+            Layout::Keystow => Self {
+                init: "keystow-init",
+                refresh: "keystow-refresh",
+                secrets: "keystow-secrets",
+                annotations: "keystow-annotations",
+            },
+            Layout::Kees => Self {
+                init: "bsycorp-init",
+                refresh: "bsycorp-refresh",
+                secrets: "init-volume",
+                annotations: "podinfo-volume",
+            },
+        }
+    }
+
+    pub(super) fn contains(self, container: &str) -> bool {
+        container == self.init || container == self.refresh
+    }
+
+    /// The volume of the view with this index.
+    fn view_volume(self, index: usize) -> String {
+        if index == 0 { self.secrets.to_owned() } else { format!("{}-{}", self.secrets, index + 1) }
+    }
+}
+
+/// What the parts of one pod have in common.
+pub(super) struct Fetcher<'a> {
+    pub(super) pod: &'a Pod<'a>,
+    pub(super) requests: &'a Requests,
+    pub(super) settings: &'a Settings,
+    pub(super) store: &'a StoreSettings,
+    pub(super) names: Names,
+    pub(super) directory: &'a str,
+}
+
+impl Fetcher<'_> {
+    /// Adds everything that fetching needs.
+    pub(super) fn plan(
+        &self,
+        targets: &mut [Target<'_>],
+        volumes: &mut Appender,
+        changes: &mut Changes,
+        findings: &mut Findings<'_>,
+    ) {
+        let views = views::of(self.requests, targets);
+        self.add_volumes(views.len(), volumes, changes, findings);
+        for (index, view) in views.iter().enumerate() {
+            let volume = self.names.view_volume(index);
+            for target in &view.targets {
+                let target = &mut targets[*target];
+                mount(target, &volume, self.directory, Reason::Fetch, changes, findings);
+                add_variables(view, &volume, target, changes, findings);
+            }
+        }
+        let (user, mode) = self.reader(&views, targets);
+        self.place(&views, user, mode, changes, findings);
+    }
+
+    fn add_volumes(
+        &self,
+        views: usize,
+        volumes: &mut Appender,
+        changes: &mut Changes,
+        findings: &mut Findings<'_>,
+    ) {
+        let existing =
+            |name: &str| self.pod.spec.volumes.iter().flatten().find(|volume| &*volume.name == name);
+        let mut need = |name: &str, is_ours: bool, volume: Value| match existing(name) {
+            Some(_) if is_ours => {}
+            Some(_) => {
+                findings.fault(
+                    DenialKind::Clash,
+                    format!("the pod has another volume {name}, which keystow needs"),
+                );
+            }
+            None => volumes.push(changes, volume, Reason::Fetch),
+        };
+        for index in 0..views {
+            let name = self.names.view_volume(index);
+            let ours = existing(&name).is_some_and(|volume| volume.empty_dir.is_some());
+            let mut directory = json!({"sizeLimit": self.settings.volume.size_limit});
+            if !self.settings.volume.medium.is_empty() {
+                directory["medium"] = self.settings.volume.medium.as_str().into();
+            }
+            need(&name, ours, json!({"name": name, "emptyDir": directory}));
+        }
+        let name = self.names.annotations;
+        let ours = existing(name).is_some_and(|volume| volume.downward_api.is_some());
+        let item =
+            json!({"path": Layout::ANNOTATIONS_FILE, "fieldRef": {"fieldPath": "metadata.annotations"}});
+        need(name, ours, json!({"name": name, "downwardAPI": {"items": [item]}}));
+        if let Some(audience) = self.store.audience() {
+            let token =
+                json!({"path": "token", "audience": audience, "expirationSeconds": STORE_TOKEN_SECONDS});
+            let ours = existing(STORE_TOKEN_VOLUME).is_some_and(|volume| volume.projected.is_some());
+            let sources = json!([{"serviceAccountToken": token}]);
+            need(
+                STORE_TOKEN_VOLUME,
+                ours,
+                json!({"name": STORE_TOKEN_VOLUME, "projected": {"defaultMode": 0o444, "sources": sources}}),
+            );
+        }
+    }
+
+    /// Who our container runs as, and the mode that lets the readers read.
+    fn reader(&self, views: &[View<'_>], targets: &[Target<'_>]) -> (i64, FileMode) {
+        let pod: PodSecurityContext = self.pod.security();
+        let readers =
+            views.iter().flat_map(|view| &view.targets).map(|index| targets[*index].container.user(pod));
+        let mut users: Vec<Option<i64>> = readers.collect();
+        users.sort_unstable();
+        users.dedup();
+        let agreed = match users.as_slice() {
+            [only] => *only,
+            _ => None,
+        };
+        // Root may read every file, but need not: a container without capabilities is held to the modes.
+        let user = pod.run_as_user.or(agreed).filter(|user| *user != 0).unwrap_or(NOBODY);
+        let mode = if agreed == Some(user) {
+            FileMode::OWNER
+        } else if pod.fs_group.is_some() {
+            FileMode::GROUP
+        } else {
+            FileMode::ALL
+        };
+        (user, mode)
+    }
+
+    /// Puts our containers where the pod wants them; those that are there are moved, not made again.
+    fn place(
+        &self,
+        views: &[View<'_>],
+        user: i64,
+        mode: FileMode,
+        changes: &mut Changes,
+        findings: &mut Findings<'_>,
+    ) {
+        let present = init_containers(self.pod);
+        for container in present.iter().chain(&self.pod.spec.containers) {
+            if self.names.contains(&container.name) && !self.is_ours(container) {
+                let message =
+                    format!("the pod has another container {}, which keystow needs", &*container.name);
+                return findings.fault(DenialKind::Clash, message);
+            }
+        }
+        let mut ours = vec![(self.names.init, Reason::Fetch)];
+        if self.requests.injection.refresh.is_some() {
+            ours.push((self.names.refresh, Reason::Refresh));
+        }
+        let wanted: Vec<&str> = ours.iter().map(|(name, _)| *name).collect();
+        let mut order: Vec<&str> = present.iter().map(|container| &*container.name).collect();
+        let first = self.requests.injection.init_position == InitPosition::First;
+        if if first { order.starts_with(&wanted) } else { order.ends_with(&wanted) } {
+            return;
+        }
+        let list = spec("initContainers");
+        let mut exists = self.pod.spec.init_containers.is_some();
+        for (rank, (name, reason)) in ours.into_iter().enumerate() {
+            let at = order.iter().position(|other| *other == name);
+            if let Some(at) = at {
+                order.remove(at);
+            }
+            let to = if first { rank } else { order.len() };
+            order.insert(to, name);
+            let place = list.with_trailing_token(to);
+            match at {
+                Some(at) if at == to => {}
+                Some(at) => changes.relocate(list.with_trailing_token(at), place, Reason::Position),
+                None => {
+                    let container = self.container(name, views, user, mode);
+                    if exists {
+                        changes.add(place, container, reason);
+                    } else {
+                        changes.add(list.clone(), Value::Array(vec![container]), reason);
+                        exists = true;
+                    }
+                }
+            }
+        }
+    }
+
+    fn is_ours(&self, container: &Container<'_>) -> bool {
+        container.mounts().iter().any(|mount| &*mount.name == self.names.secrets)
+    }
+
+    fn container(&self, name: &str, views: &[View<'_>], user: i64, mode: FileMode) -> Value {
+        let mut args = vec!["init".to_owned()];
+        let is_sidecar = name == self.names.refresh;
+        if let (true, Some(every)) = (is_sidecar, self.requests.injection.refresh) {
+            let whole_seconds = every.subsec_nanos() == 0;
+            args.push(if whole_seconds {
+                format!("--refresh={}s", every.as_secs())
+            } else {
+                format!("--refresh={}ms", every.as_millis())
+            });
+        }
+        let mut container = json!({
+            "name": name,
+            "image": self.settings.image,
+            "args": args,
+            "env": self.environment(views, mode),
+            "resources": self.settings.resources,
+            "volumeMounts": self.mounts(views.len()),
+            "securityContext": {
+                "runAsNonRoot": true,
+                "runAsUser": user,
+                "allowPrivilegeEscalation": false,
+                "readOnlyRootFilesystem": true,
+                "capabilities": {"drop": ["ALL"]},
+                "seccompProfile": {"type": "RuntimeDefault"}
+            }
+        });
+        if is_sidecar {
+            container["restartPolicy"] = "Always".into();
+        }
+        container
+    }
+
+    fn view_directory(&self, index: usize) -> String {
+        if index == 0 { self.directory.to_owned() } else { format!("{}-{}", self.directory, index + 1) }
+    }
+
+    fn environment(&self, views: &[View<'_>], mode: FileMode) -> Vec<Value> {
+        let field =
+            |name: &str, path: &str| json!({"name": name, "valueFrom": {"fieldRef": {"fieldPath": path}}});
+        // `$(` would be expanded by the kubelet.
+        let text = |name: &str, value: &str| json!({"name": name, "value": value.replace("$(", "$$(")});
+        let annotations =
+            format!("{}/{}", self.settings.layout.annotations_directory(), Layout::ANNOTATIONS_FILE);
+        let mut environment = vec![
+            field(variable::POD_NAME, "metadata.name"),
+            field(variable::POD_NAMESPACE, "metadata.namespace"),
+            field(variable::POD_UID, "metadata.uid"),
+            text(variable::STORE, &json!(self.store).to_string()),
+            text(variable::ANNOTATION_DOMAIN, self.settings.domain.as_str()),
+            text(variable::ANNOTATIONS_FILE, &annotations),
+            text(variable::LAYOUT, self.settings.layout.word()),
+            text(variable::PATH, self.directory),
+            text(variable::FILE_MODE, &mode.to_string()),
+        ];
+        if self.store.audience().is_some() {
+            environment.push(text(variable::TOKEN_FILE, &format!("{STORE_TOKEN}/token")));
+        }
+        if views::differ(views, self.requests) {
+            let views: Vec<_> = views
+                .iter()
+                .enumerate()
+                .map(|(index, view)| handover::View {
+                    directory: self.view_directory(index),
+                    secrets: view.secrets.iter().map(|request| request.name.as_str().to_owned()).collect(),
+                })
+                .collect();
+            environment.push(text(variable::VIEWS, &json!(views).to_string()));
+        }
+        environment
+    }
+
+    fn mounts(&self, views: usize) -> Vec<Value> {
+        let read_only =
+            |volume: &str, path: &str| json!({"name": volume, "mountPath": path, "readOnly": true});
+        let mut mounts: Vec<Value> = (0..views)
+            .map(|index| json!({"name": self.names.view_volume(index), "mountPath": self.view_directory(index)}))
+            .collect();
+        mounts.push(read_only(self.names.annotations, self.settings.layout.annotations_directory()));
+        if self.store.audience().is_some() {
+            mounts.push(read_only(STORE_TOKEN_VOLUME, STORE_TOKEN));
+        }
+        // The ServiceAccount plugin would add this mount after us, and the webhook be called a second time.
+        let containers = self.pod.spec.containers.iter().chain(init_containers(self.pod));
+        let token = containers.filter_map(|container| container.mount_at(API_TOKEN)).next();
+        if let Some(token) = token.filter(|mount| mount.name.starts_with("kube-api-access-")) {
+            mounts.push(read_only(&token.name, API_TOKEN));
+        }
+        mounts
+    }
+}
+
+/// Variables from `secret.env`, for containers that start when it is there.
+fn add_variables(
+    view: &View<'_>,
+    volume: &str,
+    target: &mut Target<'_>,
+    changes: &mut Changes,
+    findings: &mut Findings<'_>,
+) {
+    for request in &view.secrets {
+        let Some(env) = request.env() else { continue };
+        if target.start != Start::After {
+            let message =
+                format!("container {} starts before the value is there: no {env} in it", target.name());
+            findings.warn_of_secret(&request.name, &message);
+            continue;
+        }
+        let reference = json!({"volumeName": volume, "path": Layout::ENVIRONMENT_FILE, "key": env.as_str()});
+        let variable = json!({"name": env.as_str(), "valueFrom": {"fileKeyRef": reference}});
+        let is_ours =
+            |found: &EnvVar<'_>| {
+                found.value_from.as_ref().and_then(|source| source.file_key_ref.as_ref()).is_some_and(
+                    |reference| &*reference.volume_name == volume && &*reference.key == env.as_str(),
+                )
+            };
+        add_variable(target, request, env, &variable, is_ours, changes, findings);
+    }
+}

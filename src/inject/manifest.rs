@@ -1,0 +1,251 @@
+//! Manifests: YAML or JSON documents in, injected YAML out, by the same plan that the webhook makes.
+//!
+//! Documents that hold no pod, and pods that ask for nothing, are handed on byte for byte. In an injected document
+//! data and order are kept; comments are not, since YAML libraries do not keep them.
+
+use json_patch::PatchOperation;
+use serde_json::Value;
+
+use super::changes::Change;
+use super::plan::{Denial, Plan, Verdict, plan};
+use super::pod::{Pod, UnreadablePod};
+use super::settings::Settings;
+use crate::domain::Warning;
+
+/// One document of a manifest, after planning.
+#[derive(Debug)]
+pub struct Document<'m> {
+    /// The document as it was, without its `---`.
+    pub source: &'m str,
+    /// What was injected; empty where nothing was.
+    pub injected: Vec<Injected>,
+    /// The document as it is now, where something was injected.
+    pub result: Option<Value>,
+}
+
+/// What was injected into one object.
+#[derive(Debug)]
+pub struct Injected {
+    /// `Deployment demo/user-rpc`.
+    pub object: String,
+    /// The object before.
+    pub before: Value,
+    /// The object after.
+    pub after: Value,
+    /// What was changed, with paths below the pod or the pod template.
+    pub changes: Vec<Change>,
+    /// What is odd.
+    pub warnings: Vec<Warning>,
+}
+
+/// Why a manifest cannot be injected.
+#[derive(Debug, thiserror::Error)]
+pub enum ManifestError {
+    /// A document is neither YAML nor JSON.
+    #[error("document {number} (line {line}) is not YAML: {reason}")]
+    Syntax {
+        /// Counted from 1.
+        number: usize,
+        /// The document's first line, counted from 1.
+        line: usize,
+        /// The parser's words.
+        reason: String,
+    },
+    /// An object looks like a workload but has no pod where there should be one.
+    #[error("{object}: {source}")]
+    Unreadable {
+        /// `Deployment demo/user-rpc`.
+        object: String,
+        /// The reader's words.
+        source: UnreadablePod,
+    },
+    /// An object is refused, as the webhook would refuse its pods.
+    #[error("{object}: {denial}")]
+    Denied {
+        /// `Deployment demo/user-rpc`.
+        object: String,
+        /// Every reason.
+        denial: Denial,
+    },
+    /// A plan that does not fit the object that it was made for.
+    #[error("{object}: the plan does not apply: {source}; please report this")]
+    Patch {
+        /// `Deployment demo/user-rpc`.
+        object: String,
+        /// The patch library's words.
+        source: json_patch::PatchError,
+    },
+}
+
+/// Plans every document of `text`. `namespace` is that of objects which name none. All errors are found, not the
+/// first alone.
+pub fn inject<'m>(
+    text: &'m str,
+    namespace: &str,
+    settings: &Settings,
+) -> Result<Vec<Document<'m>>, Vec<ManifestError>> {
+    let mut errors = Vec::new();
+    let mut documents = Vec::new();
+    for (number, (line, source)) in split(text).into_iter().enumerate() {
+        let value = match parse(source) {
+            Ok(value) => value,
+            Err(reason) => {
+                errors.push(ManifestError::Syntax { number: number + 1, line, reason });
+                continue;
+            }
+        };
+        let mut result = value;
+        let mut injected = Vec::new();
+        inject_object(&mut result, namespace, settings, &mut injected, &mut errors);
+        let changed = injected.iter().any(|object: &Injected| !object.changes.is_empty());
+        documents.push(Document { source, injected, result: changed.then_some(result) });
+    }
+    if errors.is_empty() { Ok(documents) } else { Err(errors) }
+}
+
+/// The text of all documents: those that were injected anew, the others as they were.
+pub fn render(documents: &[Document<'_>]) -> Result<String, String> {
+    let mut text = String::new();
+    for document in documents {
+        if !text.is_empty() {
+            text.push_str("---\n");
+        }
+        match &document.result {
+            Some(value) => text.push_str(&to_yaml(value)?),
+            None => text.push_str(document.source),
+        }
+        if !text.is_empty() && !text.ends_with('\n') {
+            text.push('\n');
+        }
+    }
+    Ok(text)
+}
+
+/// A value as YAML.
+pub fn to_yaml(value: &Value) -> Result<String, String> {
+    serde_saphyr::to_string(value).map_err(|error| error.to_string())
+}
+
+/// One YAML or JSON document. Octal numbers are read as Kubernetes reads them: `0755` is 493.
+pub fn parse(text: &str) -> Result<Value, String> {
+    let options = serde_saphyr::options! { legacy_octal_numbers: true, strict_booleans: true };
+    serde_saphyr::from_str_with_options(text, options).map_err(|error| error.to_string())
+}
+
+/// The documents with their first lines. A line that begins with `---` is always a marker in YAML, also within
+/// block scalars. What has no content is no document.
+fn split(text: &str) -> Vec<(usize, &str)> {
+    let mut documents = Vec::new();
+    let (mut start, mut line, mut first_line, mut at) = (0, 1, 1, 0);
+    for part in text.split_inclusive('\n') {
+        let bare = part.trim_end();
+        let marker = bare == "---" || bare.strip_prefix("--- ").is_some();
+        if marker {
+            documents.push((first_line, &text[start..at]));
+            // What follows the marker on its line belongs to the document.
+            let after = if bare == "---" { part.len() } else { 4 };
+            (start, first_line) = (at + after, if bare == "---" { line + 1 } else { line });
+        }
+        at += part.len();
+        line += 1;
+    }
+    documents.push((first_line, &text[start..]));
+    let has_content = |document: &&(usize, &str)| {
+        document
+            .1
+            .lines()
+            .map(str::trim)
+            .any(|line| !line.is_empty() && !line.starts_with(['#', '%']) && line != "...")
+    };
+    documents.iter().filter(has_content).copied().collect()
+}
+
+/// Where the kinds of workloads keep their pod.
+fn template_pointer(kind: &str) -> Option<&'static str> {
+    Some(match kind {
+        "Pod" => "",
+        "Deployment" | "StatefulSet" | "DaemonSet" | "ReplicaSet" | "ReplicationController" | "Job" => {
+            "/spec/template"
+        }
+        "CronJob" => "/spec/jobTemplate/spec/template",
+        _ => return None,
+    })
+}
+
+fn inject_object(
+    object: &mut Value,
+    namespace: &str,
+    settings: &Settings,
+    injected: &mut Vec<Injected>,
+    errors: &mut Vec<ManifestError>,
+) {
+    let kind = object.get("kind").and_then(Value::as_str).unwrap_or_default().to_owned();
+    if kind == "List" {
+        let items = object.get_mut("items").and_then(Value::as_array_mut);
+        for item in items.into_iter().flatten() {
+            inject_object(item, namespace, settings, injected, errors);
+        }
+        return;
+    }
+    let Some(pointer) = template_pointer(&kind) else { return };
+    let metadata = |field: &str| object.pointer(&format!("/metadata/{field}")).and_then(Value::as_str);
+    let namespace = metadata("namespace").unwrap_or(namespace).to_owned();
+    let name = metadata("name").or(metadata("generateName")).unwrap_or("(without a name)");
+    let title = format!("{kind} {namespace}/{name}");
+    let before = object.clone();
+    let Some(pod) = object.pointer_mut(pointer) else { return };
+    match inject_pod(pod, &namespace, settings, &title) {
+        Ok(Some(Plan { changes, warnings, .. })) => {
+            injected.push(Injected { object: title, before, after: object.clone(), changes, warnings });
+        }
+        Ok(None) => {}
+        Err(error) => errors.push(error),
+    }
+}
+
+fn inject_pod(
+    pod: &mut Value,
+    namespace: &str,
+    settings: &Settings,
+    title: &str,
+) -> Result<Option<Plan>, ManifestError> {
+    let json = pod.to_string();
+    let view = Pod::from_json(json.as_bytes())
+        .map_err(|source| ManifestError::Unreadable { object: title.to_owned(), source })?;
+    match plan(&view, namespace, settings) {
+        Ok(Verdict::Skip(_)) => Ok(None),
+        Ok(Verdict::Inject(plan)) => {
+            let operations: Vec<PatchOperation> = plan.changes.iter().map(|c| c.operation.clone()).collect();
+            json_patch::patch(pod, &operations)
+                .map_err(|source| ManifestError::Patch { object: title.to_owned(), source })?;
+            Ok(Some(plan))
+        }
+        Err(denial) => Err(ManifestError::Denied { object: title.to_owned(), denial }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn documents_are_split_at_markers_and_empty_ones_dropped() {
+        let text = "# a comment\n---\na: 1\n---\n---\n# nothing\n--- {b: 2}\nc: |\n  --- not a marker\n";
+        let found = split(text);
+        assert_eq!(found, [(3, "a: 1\n"), (7, "{b: 2}\nc: |\n  --- not a marker\n")]);
+    }
+
+    #[test]
+    fn unquoted_octal_stays_octal() {
+        assert_eq!(parse("defaultMode: 0755").unwrap()["defaultMode"], 493);
+        assert_eq!(parse("defaultMode: 0o755").unwrap()["defaultMode"], 493);
+    }
+
+    #[test]
+    fn words_that_yaml_1_1_takes_for_booleans_stay_words() {
+        assert_eq!(
+            parse("a: yes\nb: on\nc: true").unwrap(),
+            serde_json::json!({"a": "yes", "b": "on", "c": true})
+        );
+    }
+}

@@ -1,0 +1,143 @@
+//! What the operator decided about injection: the meant, validated form of the configuration file.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+use crate::domain::{AnnotationDomain, Layout, StoreName};
+use crate::handover::StoreSettings;
+
+/// Everything that planning needs besides the pod.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// The domain of the annotations.
+    pub domain: AnnotationDomain,
+    /// Names and places in the pod.
+    pub layout: Layout,
+    /// The cluster's version.
+    pub kubernetes: KubernetesVersion,
+    /// The image of our containers.
+    pub image: String,
+    /// Their resources, as Kubernetes writes them.
+    pub resources: Value,
+    /// The volume of the files.
+    pub volume: Volume,
+    /// The stores.
+    pub stores: Stores,
+    /// Which namespaces may name which storage prefix; empty: any.
+    pub prefixes: Vec<PrefixRule>,
+    /// Where predictable local values are allowed; empty: nowhere.
+    pub local_mode: LocalModeRule,
+}
+
+/// The minor version of Kubernetes 1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct KubernetesVersion(pub u16);
+
+/// `emptyDir` of the files.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Volume {
+    /// `Memory`, or empty for the node's disk.
+    pub medium: String,
+    /// A quantity.
+    pub size_limit: String,
+}
+
+/// The stores that a pod may read from.
+#[derive(Debug, Clone)]
+pub struct Stores {
+    default: StoreName,
+    by_name: BTreeMap<StoreName, StoreSettings>,
+}
+
+/// Names with `*` for any characters.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NamePattern(String);
+
+/// Which storage prefixes some namespaces may name.
+#[derive(Debug, Clone)]
+pub struct PrefixRule {
+    /// The namespaces.
+    pub namespaces: Vec<NamePattern>,
+    /// What a storage prefix must be, or be below.
+    pub allow: Vec<String>,
+}
+
+/// Where predictable local values are allowed.
+#[derive(Debug, Clone, Default)]
+pub struct LocalModeRule {
+    /// The namespaces.
+    pub namespaces: Vec<NamePattern>,
+}
+
+impl KubernetesVersion {
+    /// The first version that has `fileKeyRef` without a feature gate.
+    pub const FILE_KEY_REF: Self = Self(35);
+}
+
+impl std::fmt::Display for KubernetesVersion {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "1.{}", self.0)
+    }
+}
+
+impl Stores {
+    /// The stores by name; `None` where `default` is not one of them.
+    pub fn new(default: StoreName, by_name: BTreeMap<StoreName, StoreSettings>) -> Option<Self> {
+        by_name.contains_key(&default).then_some(Self { default, by_name })
+    }
+
+    pub(super) fn find(&self, name: Option<&StoreName>) -> Option<&StoreSettings> {
+        self.by_name.get(name.unwrap_or(&self.default))
+    }
+
+    pub(super) fn names(&self) -> String {
+        self.by_name.keys().map(StoreName::as_str).collect::<Vec<_>>().join(", ")
+    }
+}
+
+impl NamePattern {
+    /// A pattern such as `veza-*`.
+    pub fn new(pattern: &str) -> Self {
+        Self(pattern.to_owned())
+    }
+
+    /// Whether `name` is of the pattern.
+    pub fn matches(&self, name: &str) -> bool {
+        let mut parts = self.0.split('*');
+        let Some(mut rest) = parts.next().and_then(|start| name.strip_prefix(start)) else { return false };
+        let Some(end) = self.0.contains('*').then(|| parts.next_back().unwrap_or_default()) else {
+            return rest.is_empty();
+        };
+        for part in parts {
+            match rest.find(part) {
+                Some(at) => rest = &rest[at + part.len()..],
+                None => return false,
+            }
+        }
+        rest.ends_with(end)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_star_stands_for_any_characters() {
+        for (pattern, name, expected) in [
+            ("veza-*", "veza-production", true),
+            ("veza-*", "veza-", true),
+            ("veza-*", "veza", false),
+            ("*", "anything", true),
+            ("dev", "dev", true),
+            ("dev", "dev2", false),
+            ("*-dev", "a-dev", true),
+            ("a*b*c", "axxbyyc", true),
+            ("a*b*c", "axxc", false),
+            ("a*a", "a", false),
+        ] {
+            assert_eq!(NamePattern::new(pattern).matches(name), expected, "{pattern} {name}");
+        }
+    }
+}

@@ -1,0 +1,238 @@
+//! Logs: one line an event, JSON unless asked otherwise, on stderr.
+//!
+//! Flow: the command line makes [`LogSettings`]; [`init`] installs them for the process, once, before anything runs.
+//!
+//! Invariants: results never share a stream with logs; colour only where a person reads; a panic is logged by its
+//! place alone, because its message may quote what was being read (an object, and with it a value).
+//!
+//! Deliberately absent: metrics (each part registers its own), traces, and any log of request bodies.
+
+use std::error::Error as StdError;
+use std::fmt;
+use std::io::IsTerminal;
+use std::str::FromStr;
+
+use thiserror::Error;
+use tracing::Subscriber;
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::ParseError;
+use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::{SubscriberInitExt as _, TryInitError};
+
+/// How a log line is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum LogFormat {
+    /// One JSON object a line, for a log store.
+    #[default]
+    Json,
+    /// One line of text, for a person.
+    Text,
+}
+
+impl FromStr for LogFormat {
+    type Err = TelemetryError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "json" => Ok(Self::Json),
+            "text" => Ok(Self::Text),
+            other => Err(TelemetryError::Format { found: other.to_owned() }),
+        }
+    }
+}
+
+impl fmt::Display for LogFormat {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Json => "json",
+            Self::Text => "text",
+        })
+    }
+}
+
+/// What is logged, and how.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogSettings {
+    /// How a line is written.
+    pub format: LogFormat,
+    /// A level (`info`), or a level for each target (`info,keystow::certs=debug`).
+    pub filter: String,
+}
+
+impl Default for LogSettings {
+    fn default() -> Self {
+        Self { format: LogFormat::default(), filter: "info".to_owned() }
+    }
+}
+
+/// Why logging could not be set up.
+#[derive(Debug, Error)]
+pub enum TelemetryError {
+    /// The filter is not one.
+    #[error(
+        "the log level {found:?} is not understood; give a level such as `info`, or `info,keystow=debug`"
+    )]
+    Filter {
+        /// What was given.
+        found: String,
+        /// What is wrong with it.
+        #[source]
+        source: ParseError,
+    },
+    /// The format is not one.
+    #[error("the log format {found:?} is not known; give `json` or `text`")]
+    Format {
+        /// What was given.
+        found: String,
+    },
+    /// The process logs already.
+    #[error("logging is set up already; set it up once, at the start of the process")]
+    Twice(#[source] TryInitError),
+}
+
+/// Installs logging and the panic report for the whole process.
+///
+/// # Errors
+///
+/// When the filter is not understood, or logging is installed already.
+pub fn init(settings: &LogSettings) -> Result<(), TelemetryError> {
+    let colour = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    subscriber(settings, std::io::stderr, colour)?.try_init().map_err(TelemetryError::Twice)?;
+    std::panic::set_hook(Box::new(|panic| {
+        let place = panic.location().map(ToString::to_string).unwrap_or_default();
+        tracing::error!(place, "panic; its message is withheld because it may quote a value");
+    }));
+    Ok(())
+}
+
+/// What [`init`] installs, writing to `writer`.
+///
+/// # Errors
+///
+/// When the filter is not understood.
+pub fn subscriber<W>(
+    settings: &LogSettings,
+    writer: W,
+    colour: bool,
+) -> Result<Box<dyn Subscriber + Send + Sync>, TelemetryError>
+where
+    W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
+{
+    let filter = EnvFilter::builder()
+        .parse(&settings.filter)
+        .map_err(|source| TelemetryError::Filter { found: settings.filter.clone(), source })?;
+    let registry = tracing_subscriber::registry().with(filter);
+    let layer = tracing_subscriber::fmt::layer().with_writer(writer);
+    Ok(match settings.format {
+        LogFormat::Json => Box::new(registry.with(layer.json().flatten_event(true).with_current_span(false))),
+        LogFormat::Text => Box::new(registry.with(layer.with_ansi(colour))),
+    })
+}
+
+/// An error and everything it came from, on one line, each once: some libraries print their cause themselves.
+#[must_use]
+pub fn chain(error: &dyn StdError) -> String {
+    let mut line = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let text = error.to_string();
+        if !line.ends_with(&text) {
+            line.push_str(": ");
+            line.push_str(&text);
+        }
+        cause = error.source();
+    }
+    line
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+    use std::sync::{Arc, Mutex};
+
+    use super::*;
+
+    #[derive(Clone, Default)]
+    struct Sink(Arc<Mutex<Vec<u8>>>);
+
+    impl Sink {
+        fn text(&self) -> String {
+            String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
+        }
+    }
+
+    impl io::Write for Sink {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn logged(settings: &LogSettings, colour: bool, log: impl FnOnce()) -> String {
+        let sink = Sink::default();
+        let writer = sink.clone();
+        let subscriber = subscriber(settings, move || writer.clone(), colour).unwrap();
+        tracing::subscriber::with_default(subscriber, log);
+        sink.text()
+    }
+
+    #[test]
+    fn json_is_one_flat_object_a_line() {
+        let text =
+            logged(&LogSettings::default(), true, || tracing::info!(uid = "u", operations = 3, "reviewed"));
+        let line: serde_json::Value = serde_json::from_str(text.trim_end()).unwrap();
+        assert_eq!(line["message"], "reviewed");
+        assert_eq!(line["uid"], "u");
+        assert_eq!(line["operations"], 3);
+        assert_eq!(line["level"], "INFO");
+    }
+
+    #[test]
+    fn text_has_colour_only_when_asked() {
+        let settings = LogSettings { format: LogFormat::Text, ..LogSettings::default() };
+        assert!(!logged(&settings, false, || tracing::info!("plain")).contains('\u{1b}'));
+        assert!(logged(&settings, true, || tracing::info!("coloured")).contains('\u{1b}'));
+    }
+
+    #[test]
+    fn the_filter_filters() {
+        let settings = LogSettings { filter: "warn".to_owned(), ..LogSettings::default() };
+        let text = logged(&settings, false, || {
+            tracing::info!("quiet");
+            tracing::warn!("loud");
+        });
+        assert!(!text.contains("quiet"));
+        assert!(text.contains("loud"));
+    }
+
+    #[test]
+    fn a_bad_filter_is_refused_with_what_was_given() {
+        let settings = LogSettings { filter: "keystow=shout".to_owned(), ..LogSettings::default() };
+        let error = subscriber(&settings, io::stderr, false).err().unwrap();
+        assert!(matches!(&error, TelemetryError::Filter { found, .. } if found == "keystow=shout"));
+    }
+
+    #[test]
+    fn formats_round_trip_and_others_are_refused() {
+        for format in [LogFormat::Json, LogFormat::Text] {
+            assert_eq!(format.to_string().parse::<LogFormat>().unwrap(), format);
+        }
+        assert!(matches!("xml".parse::<LogFormat>(), Err(TelemetryError::Format { .. })));
+    }
+
+    #[test]
+    fn chain_says_each_cause_once() {
+        let error = TelemetryError::Filter {
+            found: "x=".to_owned(),
+            source: "a=shout".parse::<EnvFilter>().unwrap_err(),
+        };
+        let line = chain(&error);
+        assert!(line.starts_with("the log level \"x=\""), "{line}");
+        assert_eq!(line.matches("expected one of").count(), 1, "{line}");
+    }
+}

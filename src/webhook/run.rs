@@ -1,0 +1,263 @@
+//! The webhook process: what is loaded and bound before anything runs, and how it ends.
+//!
+//! Flow: [`Bound::new`] loads the certificate, then binds both sockets - whatever is wrong is known here, before the
+//! first request - and [`Bound::serve`] runs the webhook, the admin listener and the look for a new certificate until
+//! shutdown. The end: not ready → `drain_delay`, still serving, for endpoints to catch up → nothing new, GOAWAY →
+//! what is in flight has `grace` → done. The admin listener stays to the last, so that `/readyz` says 503 all along.
+//!
+//! Invariants: ready only when the certificate is loaded and the webhook accepts; a second signal ends everything at
+//! once; when [`Bound::serve`] returns, no task of it is left.
+//!
+//! Deliberately absent: flags and signals (the command line has them), and what decides ([`Review`]).
+
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use prometheus_client::registry::Registry;
+use thiserror::Error;
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
+use tokio_rustls::TlsAcceptor;
+
+use super::admin;
+use super::metrics::{ConnectionMetrics, WebhookMetrics};
+use super::review::Review;
+use super::router::{RequestBounds, router};
+use super::server::{ConnectionBounds, Drained, Server, Transport};
+use crate::certs::clients::{self, ClientSettings, ClientsError};
+use crate::certs::files::{DEFAULT_INTERVAL, Reloader};
+use crate::certs::tls::server_config;
+use crate::certs::{CertificateSource, SourceError};
+use crate::readiness::{Condition, Readiness};
+use crate::shutdown::Shutdown;
+
+/// Everything an operator may choose about the server.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settings {
+    /// Where the webhook listens (TLS).
+    pub listen: SocketAddr,
+    /// Where health and metrics listen (plain HTTP).
+    pub admin: SocketAddr,
+    /// Where the key pair comes from.
+    pub certificate: CertificateSource,
+    /// How often the files of the key pair are looked at.
+    pub certificate_interval: Duration,
+    /// Who may connect; anybody who reaches the socket where there is none.
+    pub clients: Option<ClientSettings>,
+    /// What connections may take.
+    pub connections: ConnectionBounds,
+    /// What requests may take.
+    pub requests: RequestBounds,
+    /// How long the webhook goes on accepting after it stopped being ready.
+    pub drain_delay: Duration,
+    /// How long what is in flight may take after that.
+    pub grace: Duration,
+}
+
+impl Settings {
+    /// The defaults, with this certificate.
+    #[must_use]
+    pub fn new(certificate: CertificateSource) -> Self {
+        Self {
+            listen: (Ipv4Addr::UNSPECIFIED, 8443).into(),
+            admin: (Ipv4Addr::UNSPECIFIED, 8080).into(),
+            certificate,
+            certificate_interval: DEFAULT_INTERVAL,
+            clients: None,
+            connections: ConnectionBounds::default(),
+            requests: RequestBounds::default(),
+            drain_delay: Duration::from_secs(5),
+            grace: Duration::from_secs(20),
+        }
+    }
+}
+
+/// Why the webhook does not start, or ended otherwise than drained.
+#[derive(Debug, Error)]
+pub enum RunError {
+    /// A second signal came.
+    #[error("aborted by a second signal; requests in flight were cut")]
+    Aborted,
+    /// A task that must run for as long as the process does has ended.
+    #[error("a background task of the webhook ended; report the log line before this one, and start again")]
+    Background,
+    /// A socket could not be bound.
+    #[error("cannot listen on {address} for {role}; choose a free address of this machine")]
+    Bind {
+        /// What for.
+        role: &'static str,
+        /// Where.
+        address: SocketAddr,
+        /// What the operating system said.
+        #[source]
+        source: io::Error,
+    },
+    /// There is no certificate to serve.
+    #[error(transparent)]
+    Certificate(#[from] SourceError),
+    /// Client certificates cannot be checked.
+    #[error(transparent)]
+    Clients(#[from] ClientsError),
+    /// TLS cannot be configured.
+    #[error("this build cannot serve TLS 1.2 and 1.3; report it")]
+    Tls(#[source] rustls::Error),
+}
+
+/// Runs the webhook until shutdown.
+///
+/// # Errors
+///
+/// When it cannot start, or was aborted.
+pub async fn run(settings: Settings, review: Arc<dyn Review>, shutdown: Shutdown) -> Result<(), RunError> {
+    Bound::new(settings).await?.serve(review, shutdown).await
+}
+
+/// A webhook that has all it needs and does not run yet.
+pub struct Bound {
+    settings: Settings,
+    webhook: Socket,
+    admin: Socket,
+    acceptor: TlsAcceptor,
+    reloader: Reloader,
+    readiness: Readiness,
+    accepting: Condition,
+    registry: Registry,
+    metrics: WebhookMetrics,
+}
+
+impl Bound {
+    /// Loads the certificate and binds both sockets.
+    ///
+    /// # Errors
+    ///
+    /// When the webhook could not serve.
+    pub async fn new(settings: Settings) -> Result<Self, RunError> {
+        let readiness = Readiness::new();
+        let certificate = readiness.condition("certificate: not loaded yet");
+        let accepting = readiness.condition("webhook: not accepting connections yet");
+        let mut registry = Registry::default();
+        let metrics = WebhookMetrics::register(&mut registry);
+
+        let (served, reloader) =
+            settings.certificate.open(SystemTime::now(), metrics.certificate.clone()).await?;
+        let clients = settings.clients.as_ref().map(clients::verifier).transpose()?;
+        let tls = server_config(served, clients).map_err(RunError::Tls)?;
+        certificate.release();
+
+        let webhook = bind("the webhook", settings.listen).await?;
+        let admin = bind("health and metrics", settings.admin).await?;
+        Ok(Self {
+            settings,
+            webhook,
+            admin,
+            acceptor: TlsAcceptor::from(Arc::new(tls)),
+            reloader,
+            readiness,
+            accepting,
+            registry,
+            metrics,
+        })
+    }
+
+    /// Where the webhook listens; tells the port where the settings left it open.
+    #[must_use]
+    pub fn webhook_address(&self) -> SocketAddr {
+        self.webhook.address
+    }
+
+    /// Where health and metrics listen.
+    #[must_use]
+    pub fn admin_address(&self) -> SocketAddr {
+        self.admin.address
+    }
+
+    /// For conditions that others owe before the webhook is ready.
+    #[must_use]
+    pub fn readiness(&self) -> &Readiness {
+        &self.readiness
+    }
+
+    /// For metrics that others show on the same page.
+    pub fn registry(&mut self) -> &mut Registry {
+        &mut self.registry
+    }
+
+    /// Serves until shutdown.
+    ///
+    /// # Errors
+    ///
+    /// When it was aborted, or a task that must not end has ended.
+    pub async fn serve(self, review: Arc<dyn Review>, shutdown: Shutdown) -> Result<(), RunError> {
+        let Self { settings, webhook, admin, acceptor, reloader, readiness, accepting, registry, metrics } =
+            self;
+        tracing::info!(webhook = %webhook.address, admin = %admin.address, "serving");
+        let admin = Server {
+            listener: admin.listener,
+            transport: Transport::Plain,
+            router: admin::router(readiness.clone(), Arc::new(registry)),
+            bounds: admin_bounds(),
+            metrics: ConnectionMetrics::default(),
+        };
+        let webhook = Server {
+            listener: webhook.listener,
+            transport: Transport::Tls(acceptor),
+            router: router(review, metrics.requests, settings.requests),
+            bounds: settings.connections,
+            metrics: metrics.connections,
+        };
+        // Dropped at the end, and with it whatever of it still runs.
+        let mut background = JoinSet::new();
+        background.spawn(async move {
+            let _ = admin.run(std::future::pending(), Duration::ZERO).await;
+        });
+        background.spawn(reloader.run(settings.certificate_interval));
+        accepting.release();
+
+        let stop = stop(&shutdown, readiness, settings.drain_delay);
+        tokio::select! {
+            drained = webhook.run(stop, settings.grace) => {
+                log_end(drained);
+                Ok(())
+            }
+            () = shutdown.aborted() => Err(RunError::Aborted),
+            _ = background.join_next() => Err(RunError::Background),
+        }
+    }
+}
+
+struct Socket {
+    listener: TcpListener,
+    address: SocketAddr,
+}
+
+async fn bind(role: &'static str, address: SocketAddr) -> Result<Socket, RunError> {
+    let failed = |source| RunError::Bind { role, address, source };
+    let listener = TcpListener::bind(address).await.map_err(failed)?;
+    let address = listener.local_addr().map_err(failed)?;
+    Ok(Socket { listener, address })
+}
+
+/// Returns when the webhook is to accept nothing more.
+async fn stop(shutdown: &Shutdown, readiness: Readiness, delay: Duration) {
+    shutdown.draining().await;
+    readiness.begin_drain();
+    tracing::info!(
+        delay_seconds = delay.as_secs(),
+        "not ready any more; still serving until endpoints caught up"
+    );
+    tokio::time::sleep(delay).await;
+}
+
+fn log_end(drained: Drained) {
+    match drained.cut {
+        0 => tracing::info!("drained; every request was answered"),
+        cut => tracing::warn!(cut, "drained; these connections were not done within the grace period"),
+    }
+}
+
+/// Probes and scrapes are few; everything else there is a mistake.
+fn admin_bounds() -> ConnectionBounds {
+    ConnectionBounds { connections: 64, waiting: 16, ..ConnectionBounds::default() }
+}

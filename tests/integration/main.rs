@@ -1,0 +1,8 @@
+//! Integration tests: one target, one module for each thing that is tried.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod control_plane;
+mod node_stand_in;
+mod supervisor;

@@ -1,0 +1,13 @@
+//! What several test targets and the demo share: a real control plane, and a stand-in for a node.
+//!
+//! A target that wants it has `#[path = "…/support/mod.rs"] mod support;` at its root, by that name.
+//!
+//! Invariant: nothing here knows keystow's code. It is the world that keystow is tried in, written from what
+//! Kubernetes does, so a mistake in keystow cannot hide in it.
+
+#![allow(dead_code, unused_imports, reason = "each target that includes this uses its own part of it")]
+
+pub(crate) mod control_plane;
+pub(crate) mod node;
+pub(crate) mod supervisor;
+pub(crate) mod wait;
