@@ -80,7 +80,8 @@ async fn a_second_call_adds_nothing_twice_and_restores_the_order() {
     for container in all() {
         for list in ["env", "volumeMounts"] {
             let list = container[list].as_array().map(Vec::as_slice).unwrap_or_default();
-            let paths: Vec<Value> = list.iter().map(|e| json!({"name": format!("{}{}", e["name"], e["mountPath"])})).collect();
+            let paths: Vec<Value> =
+                list.iter().map(|e| json!({"name": format!("{}{}", e["name"], e["mountPath"])})).collect();
             assert_once(&paths);
         }
     }
@@ -104,9 +105,11 @@ async fn a_second_call_on_a_pod_that_is_right_changes_nothing() {
     let Some(cluster) = Cluster::start("label").await else { return };
     cluster.opted_in("label").await;
     let _mutator = behind(&cluster, label).await;
-    let before = (cluster.webhook.requests(Some("injected")).await, cluster.webhook.requests(Some("unchanged")).await);
+    let before =
+        (cluster.webhook.requests(Some("injected")).await, cluster.webhook.requests(Some("unchanged")).await);
     let pod = cluster.create("label", &kees_pod("app")).await.unwrap();
-    let after = (cluster.webhook.requests(Some("injected")).await, cluster.webhook.requests(Some("unchanged")).await);
+    let after =
+        (cluster.webhook.requests(Some("injected")).await, cluster.webhook.requests(Some("unchanged")).await);
     assert_eq!((after.0 - before.0, after.1 - before.1), (1.0, 1.0));
     assert_eq!(names(&pod, "initContainers"), ["keystow-init"]);
     assert_eq!(pod["metadata"]["labels"]["mesh"], "on");

@@ -69,7 +69,8 @@ async fn only_annotated_pods_of_namespaces_that_opted_in_reach_the_webhook() {
     }
     // Selected, and kept away by a match condition.
     let excluded = Counted { excluded: 1.0, ..never };
-    let foreign = json!({"secret.example.com/a": "kind=BLAH", "bsycorp.com/secret": "x", "xsecret.bsycorp.com/a": "x"});
+    let foreign =
+        json!({"secret.example.com/a": "kind=BLAH", "bsycorp.com/secret": "x", "xsecret.bsycorp.com/a": "x"});
     for manifest in [
         pod_with("plain", &Value::Null),
         pod_with("foreign", &foreign),
