@@ -17,6 +17,7 @@ mod reinvocation;
 mod restricted;
 mod scope;
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::Pod;
@@ -77,23 +78,30 @@ impl Cluster {
         let webhook = Webhook::start(KEYSTOW, CONFIGURATION, flags).await;
         let client = plane.client().await.unwrap();
         let cluster = Self { plane, client, webhook, test, _alone: alone };
+        cluster.opted_in(&cluster.canary()).await;
         cluster.send_pods_to(cluster.webhook.address()).await;
+        until(IN_EFFECT_WITHIN, async || cluster.is_injecting().await.then_some(()))
+            .await
+            .expect("the configuration was not in effect in time");
         cluster
     }
 
-    /// Applies the configuration with this address, and waits until pods get there.
-    async fn send_pods_to(&self, address: std::net::SocketAddr) {
+    /// Applies the configuration with this address.
+    async fn send_pods_to(&self, address: SocketAddr) {
         let suffix = if self._alone.is_some() { String::new() } else { format!("-{}", self.test) };
         apply_configuration(self.plane, &suffix, self.test, address, &self.webhook.ca_pem()).await;
-        let canary = format!("{}-canary", self.test);
-        self.opted_in(&canary).await;
-        let pods = self.pods(&canary);
+    }
+
+    /// A namespace for pods that are not stored.
+    fn canary(&self) -> String {
+        format!("{}-canary", self.test)
+    }
+
+    /// Whether a pod comes back injected.
+    async fn is_injecting(&self) -> bool {
         let dry = PostParams { dry_run: true, ..PostParams::default() };
-        let seen = async || {
-            let pod = pods.create(&dry, &pod(&kees_pod("canary"))).await.ok()?;
-            pod.metadata.annotations?.contains_key("inject.bsycorp.com/status").then_some(())
-        };
-        until(IN_EFFECT_WITHIN, seen).await.expect("the configuration was not in effect in time");
+        let created = self.pods(&self.canary()).create(&dry, &pod(&kees_pod("canary"))).await;
+        created.is_ok_and(|pod| serde_json::to_value(pod).unwrap()["spec"]["initContainers"].is_array())
     }
 
     /// Makes a namespace that opted in; its account has the pull secret `default-pull`.

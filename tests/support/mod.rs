@@ -10,6 +10,7 @@
 
 pub(crate) mod balancer;
 pub(crate) mod control_plane;
+pub(crate) mod hello;
 pub(crate) mod https;
 pub(crate) mod metrics;
 pub(crate) mod mutator;

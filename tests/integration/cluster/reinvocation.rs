@@ -40,7 +40,7 @@ async fn behind(cluster: &Cluster, patch: Patch) -> Mutator {
     let configuration = mutator.configuration(&format!("zz-{}", cluster.test), TEST_LABEL, cluster.test);
     cluster.plane.kubectl(&["apply", "-f", "-"], &configuration.to_string()).await.unwrap();
     let in_effect = async || {
-        let canary = format!("{}-canary", cluster.test);
+        let canary = cluster.canary();
         let pod = cluster.create(&canary, &kees_pod("canary")).await.unwrap();
         cluster.delete(&canary, "canary").await;
         (pod["metadata"]["labels"]["mesh"] == "on").then_some(())
@@ -116,7 +116,7 @@ async fn a_second_call_on_a_pod_that_is_right_changes_nothing() {
     assert_once(elements(&pod, "volumes"));
 }
 
-/// The container that came late is ours to serve where the pod's author names it.
+/// Also where our init container goes last: behind what came in between.
 #[tokio::test]
 async fn a_pod_that_chose_its_containers_keeps_its_choice() {
     let Some(cluster) = Cluster::start("choice").await else { return };
