@@ -225,6 +225,9 @@ impl<'a> Planner<'a> {
             };
             fetcher.plan(&mut targets, &mut volumes, &mut changes, findings);
         }
+        if self.requests.secrets.is_empty() && !self.requests.needs_init() {
+            targets.clear();
+        }
         (changes, targets.iter().map(|target| target.name().to_owned()).collect())
     }
 
