@@ -14,7 +14,7 @@ use crate::support::https::{self, Answer, read_to_close, within};
 use crate::support::metrics;
 use crate::support::webhook::Webhook;
 
-const REVIEW: &str = include_str!("../../data/cluster/kees-example.json");
+const REVIEW: &str = include_str!("../../data/reviews/01-kees-example.json");
 const JSON: &str = "application/json";
 
 impl Webhook {
@@ -107,10 +107,12 @@ async fn what_is_no_review_is_refused_and_the_next_is_served() {
 #[tokio::test]
 async fn invalid_utf_8_is_not_json() {
     let webhook = webhook().await;
-    let mut bytes = REVIEW.as_bytes().to_vec();
-    let at = REVIEW.find("cluster-app-role").unwrap();
-    bytes[at] = 0xff;
-    webhook.refuses(JSON, &bytes, 400, "not JSON").await;
+    // In an annotation, and in a field that nobody reads.
+    for text in ["cluster-app-role", "system:masters"] {
+        let mut bytes = REVIEW.as_bytes().to_vec();
+        bytes[REVIEW.find(text).unwrap()] = 0xff;
+        webhook.refuses(JSON, &bytes, 400, "not UTF-8").await;
+    }
 }
 
 /// In a field that we do not know, where the API server would have let it pass.

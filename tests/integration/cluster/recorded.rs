@@ -145,12 +145,12 @@ fn user_rpc(pod: &Value) {
 
 /// A directory from a Secret in every container, init containers and the sidecar among them included.
 fn gateway(pod: &Value) {
-    let volume = &element(pod, "volumes", "keystow-jwt")["secret"];
+    let volume = &element(pod, "volumes", "keystow-secret-jwt")["secret"];
     assert_eq!(*volume, json!({"secretName": "jwt-secret", "defaultMode": 256}));
     assert_eq!(names(pod, "initContainers"), ["wait-for-xds", "log-shipper"]);
     assert_eq!(names(pod, "containers"), ["envoy", "admin"]);
     for container in elements(pod, "initContainers").iter().chain(elements(pod, "containers")) {
-        assert_eq!(mount(container, "keystow-jwt"), Some(("/etc/jwt", true)), "{container}");
+        assert_eq!(mount(container, "keystow-secret-jwt"), Some(("/etc/jwt", true)), "{container}");
     }
     assert_eq!(mount(element(pod, "containers", "envoy"), "config"), Some(("/etc/envoy", false)));
     assert_eq!(pod["spec"]["serviceAccountName"], "envoy-gateway");

@@ -88,12 +88,16 @@ async fn a_second_call_adds_nothing_twice_and_restores_the_order() {
     // What came in between is theirs: no secret goes there.
     for (list, name) in [("containers", "proxy"), ("initContainers", "early")] {
         let late = element(&pod, list, name);
-        assert_eq!((mount(late, "keystow-secrets"), mount(late, "keystow-tls")), (None, None), "{late}");
+        assert_eq!(
+            (mount(late, "keystow-secrets"), mount(late, "keystow-secret-tls")),
+            (None, None),
+            "{late}"
+        );
         assert_eq!(late["env"], Value::Null, "{late}");
     }
     let app = element(&pod, "containers", "app");
     assert_eq!(mount(app, "keystow-secrets"), Some(("/secret", true)));
-    assert_eq!(mount(app, "keystow-tls"), Some(("/etc/tls", true)));
+    assert_eq!(mount(app, "keystow-secret-tls"), Some(("/etc/tls", true)));
     assert_eq!(app["env"].as_array().unwrap().len(), 1, "{app}");
     let init = element(&pod, "initContainers", "keystow-init");
     assert!(init["env"].as_array().unwrap().contains(&json!({"name": "MESH", "value": "on"})), "{init}");
