@@ -37,7 +37,7 @@ fn reviews(c: &mut Criterion) {
         group.throughput(Throughput::Bytes(review.len() as u64));
         group.bench_function("answer", |b| b.iter(|| injector.answer(black_box(review.as_bytes()))));
         group.bench_function("parse", |b| {
-            b.iter(|| serde_json::from_slice::<Value>(black_box(review.as_bytes())))
+            b.iter(|| serde_json::from_slice::<Value>(black_box(review.as_bytes())));
         });
         group.finish();
     }
@@ -79,7 +79,7 @@ fn sizes(c: &mut Criterion) {
         let title = format!("{containers}-containers-{annotations}-annotations");
         group.throughput(Throughput::Elements(record.operations as u64));
         group.bench_function(BenchmarkId::new("answer", &title), |b| {
-            b.iter(|| injector.answer(review.as_bytes()))
+            b.iter(|| injector.answer(review.as_bytes()));
         });
         group.bench_function(BenchmarkId::new("parse", &title), |b| {
             b.iter(|| serde_json::from_slice::<Value>(review.as_bytes()));

@@ -2,8 +2,8 @@
 
 use super::*;
 use crate::domain::{
-    ApiKeyParty, Delivery, Encoding, Format, Generated, InitPosition, KeyHalf, KubernetesTarget, Layout,
-    LocalMode, Modulus, Origin, SecretType,
+    ApiKeyParty, ContainerName, Delivery, Encoding, Format, Generated, InitPosition, KeyHalf,
+    KubernetesTarget, Layout, LocalMode, Modulus, Origin, SecretType,
 };
 
 fn parse(annotations: &[(&str, &str)]) -> Result<Parsed, Rejection> {
@@ -248,7 +248,10 @@ fn steering_annotations_are_understood() {
     ]);
     assert_eq!(requests.storage.local_mode, LocalMode::RemoteThenLocal);
     let injection = requests.injection;
-    assert_eq!(injection.containers.unwrap().iter().map(|c| c.as_str()).collect::<Vec<_>>(), ["a", "b"]);
+    assert_eq!(
+        injection.containers.unwrap().iter().map(ContainerName::as_str).collect::<Vec<_>>(),
+        ["a", "b"]
+    );
     assert_eq!(injection.encoding, Some(Encoding::Base64));
     assert!(
         injection.formats.as_ref().unwrap().has(Format::Json)
