@@ -3,6 +3,7 @@
 //! Results go to stdout, everything else to stderr. Exit codes are those of sysexits(3).
 
 mod completions;
+mod init;
 mod inject;
 mod webhook;
 
@@ -40,6 +41,7 @@ struct Arguments {
 #[derive(Debug, Subcommand)]
 enum Command {
     Inject(inject::Arguments),
+    Init(init::Arguments),
     Webhook(Box<webhook::Arguments>),
     Completions(completions::Arguments),
 }
@@ -70,6 +72,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let outcome = match arguments.command {
         Command::Inject(arguments) => inject::run(&arguments),
         Command::Webhook(arguments) => webhook::run(*arguments),
+        Command::Init(arguments) => init::run(&arguments),
         Command::Completions(arguments) => completions::run(&arguments, &mut Arguments::command()),
     };
     match outcome {

@@ -5,17 +5,23 @@
 //! | layer | modules | may use |
 //! |---|---|---|
 //! | domain | [`domain`] | the standard library, `thiserror`, `zeroize`, `base64` |
-//! | plan | [`handover`], [`inject`] | domain; serde, JSON Patch, YAML, a digest; pure functions of values |
-//! | runtime | [`certs`], [`webhook`], [`readiness`], [`shutdown`], [`telemetry`] | all of those; the servers and the system |
+//! | plan | [`handover`], [`inject`], [`template`] | domain; serde, JSON Patch, YAML, templates, a digest; pure functions of values |
+//! | store | [`store`], [`generate`] | domain, handover; keys, SDKs, async |
+//! | runtime | [`certs`], [`config`], [`init`], [`readiness`], [`shutdown`], [`telemetry`], [`webhook`] | all of those; servers and the system |
+//! | command line | [`cli`] | runtime, `clap` |
 
 pub mod certs;
 pub mod cli;
 pub mod config;
 pub mod domain;
+pub mod generate;
 pub mod handover;
+pub mod init;
 pub mod inject;
 mod metrics;
 pub mod readiness;
 pub mod shutdown;
+pub mod store;
 pub mod telemetry;
+pub mod template;
 pub mod webhook;

@@ -21,7 +21,7 @@ pub struct Problem {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Fault {
     /// The part behind the `/` is no name.
-    #[error("the part after `/` {0}")]
+    #[error("the part after `/` is not {0}")]
     Name(&'static str),
     /// A part of the value is not `key=value`.
     #[error("{0} is not of the form key=value")]

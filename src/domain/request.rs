@@ -164,3 +164,6 @@ impl Grammar<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

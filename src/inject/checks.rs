@@ -67,6 +67,16 @@ impl<'a> Planner<'a> {
         }
     }
 
+    /// What can be said of templates before there are values.
+    pub(super) fn check_templates(&self, findings: &mut Findings<'_>) {
+        for template in &self.requests.injection.templates {
+            if let Err(reason) = crate::template::check(&template.source) {
+                let key = format!("template.{}", template.name);
+                findings.fault_of(DenialKind::InvalidAnnotation, Family::Inject, &key, reason);
+            }
+        }
+    }
+
     pub(super) fn check_names(&self, all: &[Target<'_>], findings: &mut Findings<'_>) {
         const INVALID: DenialKind = DenialKind::InvalidAnnotation;
         let known = || all.iter().map(Target::name).collect::<Vec<_>>().join(", ");

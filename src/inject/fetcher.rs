@@ -225,7 +225,12 @@ impl Fetcher<'_> {
         let mut args = vec!["init".to_owned()];
         let is_sidecar = name == self.names.refresh;
         if let (true, Some(every)) = (is_sidecar, self.requests.injection.refresh) {
-            args.push(format!("--refresh={}ms", every.as_millis()));
+            let whole_seconds = every.subsec_nanos() == 0;
+            args.push(if whole_seconds {
+                format!("--refresh={}s", every.as_secs())
+            } else {
+                format!("--refresh={}ms", every.as_millis())
+            });
         }
         let mut container = json!({
             "name": name,

@@ -165,6 +165,7 @@ impl<'a> Planner<'a> {
         let all = containers::all(self.pod, self.names, self.requests.injection.init_position);
         self.check_names(&all, &mut findings);
         self.check_paths(&mut findings);
+        self.check_templates(&mut findings);
         if !findings.faults.is_empty() {
             return Err(deny(findings));
         }
@@ -224,6 +225,9 @@ impl<'a> Planner<'a> {
                 directory: self.directory(),
             };
             fetcher.plan(&mut targets, &mut volumes, &mut changes, findings);
+        }
+        if self.requests.secrets.is_empty() && !self.requests.needs_init() {
+            targets.clear();
         }
         (changes, targets.iter().map(|target| target.name().to_owned()).collect())
     }

@@ -240,17 +240,19 @@ fn source(secret: &str, files: &[&FileRequest<'_>]) -> Value {
     source
 }
 
-/// `keystow-` and the request's name as a DNS label; where letters had to change, a digest keeps names apart.
+/// The request's name as a DNS label behind a prefix that no other volume of ours has; where letters had to change,
+/// a digest keeps names apart.
 fn volume_name(request: &str) -> String {
-    const LONGEST: usize = 63 - "keystow-".len();
+    const PREFIX: &str = "keystow-secret-";
+    const LONGEST: usize = 63 - PREFIX.len();
     let slug: String =
         request.chars().map(|c| if c.is_ascii_lowercase() || c.is_ascii_digit() { c } else { '-' }).collect();
     if slug == request && slug.len() <= LONGEST {
-        return format!("keystow-{slug}");
+        return format!("{PREFIX}{slug}");
     }
     let digest = &super::status::hash_of(std::iter::once((request, "")))[..8];
     let kept = &slug[..slug.len().min(LONGEST - 9)];
-    format!("keystow-{}-{digest}", kept.trim_end_matches('-'))
+    format!("{PREFIX}{}-{digest}", kept.trim_matches('-'))
 }
 
 #[cfg(test)]
@@ -259,9 +261,11 @@ mod tests {
 
     #[test]
     fn volume_names_are_labels_and_stay_apart() {
-        assert_eq!(volume_name("jwt"), "keystow-jwt");
+        assert_eq!(volume_name("jwt"), "keystow-secret-jwt");
         let (dot, dash, upper) = (volume_name("a.b"), volume_name("a-b"), volume_name("A-b"));
-        assert!(dash == "keystow-a-b" && dot != dash && upper != dash && upper != dot);
+        assert!(dash.starts_with("keystow-secret-a-b-") && dot != dash && upper != dash && upper != dot);
+        // A request of this name must not take the place of the volume of fetched files.
+        assert_ne!(volume_name("secrets"), "keystow-secrets");
         let long = volume_name(&"x.".repeat(31));
         assert!(long.len() <= 63 && crate::domain::ContainerName::new(&long).is_ok(), "{long}");
     }

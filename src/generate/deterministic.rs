@@ -1,0 +1,243 @@
+//! Local mode: values derived from names. **Insecure on purpose**: whoever knows the name knows the value.
+//!
+//! ```text
+//! name ─▶ bare ─▶ java (kees' generator, bit for bit) ─▶ RANDOM, PASSWORD, lease index
+//!          └────▶ stream (SHA-256 in counter mode)    ─▶ RSA, EC, ED25519
+//! ```
+//!
+//! RANDOM, PASSWORD and lease values are kees' own, so that what was made locally under kees stays what it is;
+//! kees' rules are kept even where they are odd: the seed has one more `_field` stripped than the name, a PASSWORD
+//! is cut from an integer of `size` *bytes*, and a lease index ignores the range that was asked for. Keys are
+//! keystow's own: an RSA key always has 2048 bits, as under kees, and the same name always gives the same key on
+//! every machine and in every version. A pair is derived once per [`Deterministic`], whichever half is asked
+//! first. A `localModeValue` wins over everything.
+//!
+//! Deliberately absent: OpenPGP keys, which are refused with a hint, and anything random.
+
+mod der;
+mod java;
+mod keys;
+mod primes;
+mod stream;
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::domain::{
+    Generated, KeyHalf, NamedCurve, Origin, RequestName, ResourceRequest, SecretType, SecretValue,
+    StoragePrefix, StoredSecret,
+};
+
+use self::keys::{KeyKind, Pair};
+
+/// Derives local values, and remembers the key pairs it derived.
+#[derive(Debug, Default)]
+pub struct Deterministic {
+    pairs: Mutex<HashMap<(KeyKind, String), Arc<Pair>>>,
+}
+
+/// Why there is no local value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Underivable {
+    /// OpenPGP.
+    #[error("local mode cannot derive a GPG key in this version; give its localModeValue in base64")]
+    Gpg,
+    /// A resource, of which nothing but its name is known.
+    #[error("local mode cannot derive a resource; give its localModeValue in base64")]
+    Resource,
+    /// A REFERENCE without a size.
+    #[error("local mode needs a size to derive this value; give size=… or a localModeValue in base64")]
+    Size,
+    /// A key without `_public` or `_private`.
+    #[error(
+        "local mode derives key pairs; end the name in _public or _private, or give a localModeValue in base64"
+    )]
+    Half,
+    /// The derived key did not pass the check of the cryptography library.
+    #[error("the key that was derived from this name is not usable; give its localModeValue in base64")]
+    Key,
+}
+
+/// What is to be derived.
+enum Wanted {
+    Random(u16),
+    Password(u16),
+    Half(KeyKind, KeyHalf),
+}
+
+impl Deterministic {
+    /// The local value of a secret.
+    pub fn secret(&self, name: &RequestName, stored: &StoredSecret) -> Result<SecretValue, Underivable> {
+        if let Some(given) = &stored.local_value {
+            return Ok(given.value().clone());
+        }
+        let wanted = match &stored.origin {
+            Origin::Dynamic(generated) => of_generated(generated)?,
+            Origin::Reference { kind, size } => of_reference(*kind, *size, name)?,
+        };
+        match wanted {
+            Wanted::Random(bits) => Ok(SecretValue::new(java::random(name.bare(), bits))),
+            Wanted::Password(bits) => Ok(SecretValue::new(java::password(name.bare(), bits))),
+            Wanted::Half(kind, half) => {
+                let pair = self.pair(kind, name.bare())?;
+                Ok(match half {
+                    KeyHalf::Public => pair.public.clone(),
+                    KeyHalf::Private => pair.private.clone(),
+                })
+            }
+        }
+    }
+
+    fn pair(&self, kind: KeyKind, bare: &str) -> Result<Arc<Pair>, Underivable> {
+        // Held while deriving: the other half is better waited for than derived twice. A poisoned map is a
+        // whole map, because entries are put in whole.
+        let mut pairs = self.pairs.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(pair) = pairs.get(&(kind, bare.to_owned())) {
+            return Ok(Arc::clone(pair));
+        }
+        let pair = Arc::new(Pair::derive(kind, bare).ok_or(Underivable::Key)?);
+        pairs.insert((kind, bare.to_owned()), Arc::clone(&pair));
+        Ok(pair)
+    }
+}
+
+/// The local value of a resource: what was given.
+pub fn resource(request: &ResourceRequest) -> Result<SecretValue, Underivable> {
+    request.local_value.as_ref().map(|given| given.value().clone()).ok_or(Underivable::Resource)
+}
+
+/// The local index of a lease, 0 to 765. Kees ignores the requested range, and so two pods may share an index and
+/// an index may lie outside the range: good enough to start on a laptop, and nothing more.
+pub fn lease_index(prefix: &StoragePrefix, pod: &str) -> u16 {
+    java::random(prefix.join(pod).as_str(), 24).into_iter().map(u16::from).sum()
+}
+
+fn of_generated(generated: &Generated) -> Result<Wanted, Underivable> {
+    Ok(match generated {
+        Generated::Rsa { half, .. } => Wanted::Half(KeyKind::Rsa, *half),
+        Generated::Ec { curve, half } => Wanted::Half(KeyKind::Ec(*curve), *half),
+        Generated::Ed25519 { half } => Wanted::Half(KeyKind::Ed25519, *half),
+        // Both parties of an API key have the bare name in common, and so the value.
+        Generated::Random { size } | Generated::ApiKey { size, .. } => Wanted::Random(*size),
+        Generated::Password { size } => Wanted::Password(*size),
+        Generated::Gpg { .. } => return Err(Underivable::Gpg),
+    })
+}
+
+fn of_reference(kind: SecretType, size: Option<u16>, name: &RequestName) -> Result<Wanted, Underivable> {
+    let half = || match name.field() {
+        Some("public") => Ok(KeyHalf::Public),
+        Some("private") => Ok(KeyHalf::Private),
+        _ => Err(Underivable::Half),
+    };
+    Ok(match kind {
+        SecretType::Rsa => Wanted::Half(KeyKind::Rsa, half()?),
+        SecretType::Ec => {
+            let curve = if size == Some(384) { NamedCurve::P384 } else { NamedCurve::P256 };
+            Wanted::Half(KeyKind::Ec(curve), half()?)
+        }
+        SecretType::Ed25519 => Wanted::Half(KeyKind::Ed25519, half()?),
+        SecretType::Random => Wanted::Random(size.ok_or(Underivable::Size)?),
+        SecretType::Password => Wanted::Password(size.ok_or(Underivable::Size)?),
+        SecretType::Gpg => return Err(Underivable::Gpg),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use base64::Engine as _;
+    use base64::engine::general_purpose::STANDARD;
+
+    use super::*;
+    use crate::domain::{AnnotationDomain, Grammar, Parsed, Requests};
+
+    fn requests(annotations: &[(&str, &str)]) -> Requests {
+        let domain = AnnotationDomain::default();
+        let grammar = Grammar { domain: &domain, taken_files: &[] };
+        match grammar.parse(annotations.iter().copied()).unwrap() {
+            Parsed::Requests(requests, _) => *requests,
+            Parsed::OptedOut => panic!("opted out"),
+        }
+    }
+
+    fn derive(name: &str, value: &str) -> Result<SecretValue, Underivable> {
+        let requests = requests(&[(&format!("secret.bsycorp.com/{name}"), value)]);
+        let (request, stored) = requests.stored().next().unwrap();
+        Deterministic::default().secret(&request.name, stored)
+    }
+
+    #[test]
+    fn published_values_of_kees_are_met() {
+        let password = derive("app.service.blah", "kind=DYNAMIC,type=PASSWORD,size=128").unwrap();
+        assert_eq!(password.expose(), b"8ekD64eU9hDqA5kz");
+        let random = derive("app.service.blah", "kind=DYNAMIC,type=RANDOM,size=288").unwrap();
+        assert_eq!(STANDARD.encode(random.expose()), "JuTNTwzlgOWVLXk6aG8LQiZ6JXuGlPpaXvEKJkk7jDjsrJpC");
+        let prefix = StoragePrefix::new("/env").unwrap();
+        assert_eq!((lease_index(&prefix, "web-0"), lease_index(&prefix, "web-1")), (539, 585));
+        let requests = requests(&[("resource.bsycorp.com/app.db.main.url", "localModeValue=dmFsdWU=")]);
+        assert_eq!(resource(&requests.resources[0]).unwrap().expose(), b"value");
+    }
+
+    #[test]
+    fn the_seed_is_the_name_without_two_fields() {
+        let of = |name| derive(name, "kind=DYNAMIC,type=RANDOM,size=128").unwrap();
+        assert_eq!(of("a_b_c"), of("a"));
+        assert_eq!(of("a_b"), of("a"));
+        assert_ne!(of("a_b2"), of("a"));
+    }
+
+    #[test]
+    fn both_parties_of_an_api_key_have_one_value() {
+        let of = |name| derive(name, "kind=DYNAMIC,type=RANDOM,size=256").unwrap();
+        assert_eq!(of("api-key.billing_consumer"), of("api-key.billing_provider"));
+        assert_ne!(of("api-key.billing_consumer"), of("api-key.other_consumer"));
+    }
+
+    #[test]
+    fn a_given_value_wins() {
+        for value in [
+            "kind=DYNAMIC,type=RANDOM,size=128,localModeValue=Z2l2ZW4=",
+            "kind=REFERENCE,type=GPG,localModeValue=Z2l2ZW4=",
+        ] {
+            assert_eq!(derive("a", value).unwrap().expose(), b"given", "{value}");
+        }
+    }
+
+    #[test]
+    fn a_reference_is_derived_by_type_and_size() {
+        let same = |name, reference, generated| {
+            assert_eq!(derive(name, reference), derive(name, generated), "{reference}");
+        };
+        same("a", "kind=REFERENCE,type=RANDOM,size=64", "kind=DYNAMIC,type=RANDOM,size=64");
+        same("a", "kind=REFERENCE,type=PASSWORD,size=64", "kind=DYNAMIC,type=PASSWORD,size=64");
+        same("a_public", "kind=REFERENCE,type=EC,size=384", "kind=DYNAMIC,type=EC,size=384");
+        same("a_private", "kind=REFERENCE,type=EC", "kind=DYNAMIC,type=EC,size=256");
+        same("a_private", "kind=REFERENCE,type=ED25519", "kind=DYNAMIC,type=ED25519");
+    }
+
+    #[test]
+    fn what_cannot_be_derived_is_refused_with_a_hint() {
+        let gpg = "kind=DYNAMIC,type=GPG,size=2048,userId=a<b@c>";
+        assert_eq!(derive("a_private", gpg), Err(Underivable::Gpg));
+        assert_eq!(derive("a", "kind=REFERENCE,type=GPG,size=2048"), Err(Underivable::Gpg));
+        assert_eq!(derive("a", "kind=REFERENCE,type=RANDOM"), Err(Underivable::Size));
+        assert_eq!(derive("a", "kind=REFERENCE,type=PASSWORD"), Err(Underivable::Size));
+        assert_eq!(derive("a", "kind=REFERENCE,type=RSA,size=2048"), Err(Underivable::Half));
+        let requests = requests(&[("resource.bsycorp.com/a", "storageKey=b")]);
+        assert_eq!(resource(&requests.resources[0]), Err(Underivable::Resource));
+    }
+
+    #[test]
+    fn both_halves_cost_one_derivation() {
+        let requests = requests(&[
+            ("secret.bsycorp.com/a_public", "kind=DYNAMIC,type=ED25519"),
+            ("secret.bsycorp.com/a_private", "kind=DYNAMIC,type=ED25519"),
+        ]);
+        let local = Deterministic::default();
+        for (request, stored) in requests.stored() {
+            local.secret(&request.name, stored).unwrap();
+        }
+        assert_eq!(local.pairs.lock().unwrap().len(), 1);
+        assert!(!format!("{local:?}").contains("0x") && format!("{local:?}").contains("<redacted>"));
+    }
+}

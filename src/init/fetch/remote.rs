@@ -1,0 +1,181 @@
+//! Asking a store, again and again until the deadline.
+//!
+//! Each round asks for all that is still missing in one call, and for leases beside it. A round that meets
+//! something hopeless is the last one: the pod will not start, so its author learns of it now.
+
+use std::time::Duration;
+
+use crate::domain::{LeaseRequest, Requests, SecretValue};
+use crate::store::{Address, Store, StoreError};
+
+use super::{Got, Outcome, Reason, Want};
+use crate::init::wait::Waiting;
+
+/// Indices that are looked at first, and then at once: the lowest free one is assigned, so most are among the first.
+const FIRST_INDICES: usize = 100;
+const MORE_INDICES: usize = 1000;
+
+/// One fetch from one store.
+struct Asking<'a> {
+    requests: &'a Requests,
+    wants: &'a [Want<'a>],
+    store: &'a dyn Store,
+    pod: Option<&'a str>,
+}
+
+/// The outcome of each want. With `absent_is_final` what the store does not have is `Ok(None)` at once, and is not
+/// waited for.
+pub(super) async fn ask(
+    requests: &Requests,
+    wants: &[Want<'_>],
+    store: &dyn Store,
+    pod: Option<&str>,
+    absent_is_final: bool,
+    mut waiting: Waiting,
+) -> Vec<Outcome> {
+    let asking = Asking { requests, wants, store, pod };
+    let mut outcomes: Vec<Outcome> = vec![Ok(None); wants.len()];
+    let mut missing: Vec<usize> = (0..wants.len()).collect();
+    while !missing.is_empty() {
+        let round = tokio::time::timeout_at(waiting.deadline(), asking.round(&missing)).await;
+        let Ok(round) = round else {
+            for index in missing {
+                outcomes[index] = Err(asking.late(index, &outcomes[index]));
+            }
+            break;
+        };
+        for (index, outcome) in missing.iter().zip(round) {
+            outcomes[*index] = match outcome {
+                Err(reason) if absent_is_final && reason.is_absence() => Ok(None),
+                outcome => outcome.map(Some),
+            };
+        }
+        missing.retain(|index| outcomes[*index].is_err());
+        let hopeless = |index: &usize| matches!(&outcomes[*index], Err(r) if !r.is_worth_waiting_for());
+        if missing.iter().any(hopeless) {
+            break;
+        }
+        let at_least = missing.iter().filter_map(|index| retry_after(&outcomes[*index])).max();
+        if !missing.is_empty() && !waiting.pause(at_least).await {
+            break;
+        }
+    }
+    outcomes
+}
+
+fn retry_after(outcome: &Outcome) -> Option<Duration> {
+    match outcome {
+        Err(Reason::Store(StoreError::Unavailable { retry_after, .. })) => *retry_after,
+        _ => None,
+    }
+}
+
+impl Asking<'_> {
+    /// Asks once for the wants of these indices, and answers in their order.
+    async fn round(&self, missing: &[usize]) -> Vec<Result<Got, Reason>> {
+        let mut addresses: Vec<Address> = missing.iter().filter_map(|index| self.address(*index)).collect();
+        addresses.sort_unstable();
+        addresses.dedup();
+        let values = async {
+            if addresses.is_empty() { Default::default() } else { self.store.get(&addresses).await }
+        };
+        let leases = async {
+            let mut found = Vec::new();
+            for index in missing {
+                if let Want::Lease(request) = self.wants[*index] {
+                    found.push(self.index_of(request).await);
+                }
+            }
+            found.into_iter()
+        };
+        let (values, mut leases) = tokio::join!(values, leases);
+        let answer = |index: &usize| match self.address(*index) {
+            Some(address) => match values.get(&address) {
+                Some(Ok(value)) => Ok(Got::Value(value.clone())),
+                Some(Err(error)) => Err(error.clone().into()),
+                // A store owes an outcome for each address; one that does not is no reason to think it absent.
+                None => Err(self.silent(*index).into()),
+            },
+            None => leases.next().unwrap_or_else(|| Err(self.silent(*index).into())).map(Got::Index),
+        };
+        missing.iter().map(answer).collect()
+    }
+
+    fn address(&self, index: usize) -> Option<Address> {
+        match self.wants[index] {
+            Want::Secret(name, stored) => Some(Address::value(self.requests.secret_path(name, stored))),
+            Want::Resource(request) => Some(Address::value(self.requests.resource_path(request))),
+            Want::Lease(_) => None,
+        }
+    }
+
+    /// The index that belongs to our pod.
+    async fn index_of(&self, request: &LeaseRequest) -> Result<i32, Reason> {
+        let pod = self.pod.ok_or(Reason::NoPodName)?;
+        let holder = SecretValue::new(pod.as_bytes().to_vec());
+        let mut indices = request.range.clone();
+        let mut first_error = None;
+        let mut count = FIRST_INDICES;
+        loop {
+            let some: Vec<(i32, Address)> = indices
+                .by_ref()
+                .take(count)
+                .map(|index| (index, Address::lease(self.requests.lease_path(request, index))))
+                .collect();
+            if some.is_empty() {
+                break;
+            }
+            let addresses: Vec<Address> = some.iter().map(|(_, address)| address.clone()).collect();
+            let outcomes = self.store.get(&addresses).await;
+            for (index, address) in &some {
+                match outcomes.get(address) {
+                    Some(Ok(value)) if *value == holder => return Ok(*index),
+                    Some(Ok(_) | Err(StoreError::NotFound { .. })) => {}
+                    Some(Err(error)) => first_error = first_error.or_else(|| Some(error.clone())),
+                    None => first_error = first_error.or_else(|| Some(silence(address.path.as_str()))),
+                }
+            }
+            count = MORE_INDICES;
+        }
+        // Where some index could not be looked at, ours may be that one.
+        let series = request.series().to_owned();
+        Err(first_error.map_or_else(|| Reason::NoIndex { series, pod: pod.to_owned() }, Reason::Store))
+    }
+
+    fn silent(&self, index: usize) -> StoreError {
+        silence(&self.path(index))
+    }
+
+    fn path(&self, index: usize) -> String {
+        match self.wants[index] {
+            Want::Lease(request) => format!("the indices of {}", request.series()),
+            _ => self.address(index).map(|address| address.path.to_string()).unwrap_or_default(),
+        }
+    }
+
+    /// Why a want is missing that the deadline cut off: the reason of the round before, where there was one.
+    fn late(&self, index: usize, before: &Outcome) -> Reason {
+        before.as_ref().err().cloned().unwrap_or_else(|| {
+            Reason::Store(StoreError::Unavailable {
+                path: self.path(index),
+                reason: "no answer before the deadline".to_owned(),
+                retry_after: None,
+            })
+        })
+    }
+}
+
+fn silence(path: &str) -> StoreError {
+    StoreError::Unavailable {
+        path: path.to_owned(),
+        reason: "the answer does not mention it".to_owned(),
+        retry_after: None,
+    }
+}
+
+impl Reason {
+    /// Whether the store itself said that there is nothing.
+    fn is_absence(&self) -> bool {
+        matches!(self, Self::Store(StoreError::NotFound { .. }) | Self::NoIndex { .. })
+    }
+}

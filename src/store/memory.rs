@@ -1,0 +1,126 @@
+//! A store in memory for unit tests: holds values, and answers each address with scripted errors first.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::sync::Mutex;
+
+use super::{Address, Answer, Created, Deleted, Outcomes, Store, StoreError};
+use crate::domain::{SecretValue, StoragePath};
+
+/// Values by path, and what is answered instead before they are.
+#[derive(Debug, Default)]
+pub(crate) struct Memory {
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    values: BTreeMap<StoragePath, SecretValue>,
+    errors: HashMap<StoragePath, VecDeque<StoreError>>,
+    calls: Vec<usize>,
+}
+
+impl Memory {
+    pub(crate) fn with(values: &[(&str, &[u8])]) -> Self {
+        let memory = Self::default();
+        for (path, value) in values {
+            memory.put(path, value);
+        }
+        memory
+    }
+
+    pub(crate) fn put(&self, path: &str, value: &[u8]) {
+        let path = path_of(path);
+        self.state.lock().unwrap().values.insert(path, SecretValue::new(value.to_vec()));
+    }
+
+    pub(crate) fn fail(&self, path: &str, error: impl FnOnce(String) -> StoreError) {
+        let error = error(path.to_owned());
+        self.state.lock().unwrap().errors.entry(path_of(path)).or_default().push_back(error);
+    }
+
+    /// How many addresses each call asked for.
+    pub(crate) fn calls(&self) -> Vec<usize> {
+        self.state.lock().unwrap().calls.clone()
+    }
+}
+
+fn path_of(path: &str) -> StoragePath {
+    crate::domain::StoragePrefix::ROOT.join(path.strip_prefix('/').unwrap())
+}
+
+impl State {
+    fn answer(&mut self, path: &StoragePath) -> Result<SecretValue, StoreError> {
+        if let Some(error) = self.errors.get_mut(path).and_then(VecDeque::pop_front) {
+            return Err(error);
+        }
+        self.values.get(path).cloned().ok_or_else(|| StoreError::NotFound { path: path.clone() })
+    }
+}
+
+impl Store for Memory {
+    fn get<'a>(&'a self, addresses: &'a [Address]) -> Answer<'a, Outcomes> {
+        Box::pin(async move {
+            let mut state = self.state.lock().unwrap();
+            state.calls.push(addresses.len());
+            addresses.iter().map(|address| (address.clone(), state.answer(&address.path))).collect()
+        })
+    }
+
+    fn create<'a>(&'a self, group: &'a [(Address, SecretValue)]) -> Answer<'a, Result<Created, StoreError>> {
+        Box::pin(async move {
+            let mut state = self.state.lock().unwrap();
+            if group.iter().any(|(address, _)| state.values.contains_key(&address.path)) {
+                let theirs: Result<Vec<_>, _> =
+                    group.iter().map(|(address, _)| state.answer(&address.path)).collect();
+                return theirs.map(Created::Theirs);
+            }
+            for (address, value) in group {
+                state.values.insert(address.path.clone(), value.clone());
+            }
+            Ok(Created::Ours)
+        })
+    }
+
+    fn delete<'a>(
+        &'a self,
+        address: &'a Address,
+        expected: &'a SecretValue,
+    ) -> Answer<'a, Result<Deleted, StoreError>> {
+        Box::pin(async move {
+            let mut state = self.state.lock().unwrap();
+            match state.values.get(&address.path) {
+                Some(value) if value != expected => Ok(Deleted::Changed),
+                _ => {
+                    state.values.remove(&address.path);
+                    Ok(Deleted::Gone)
+                }
+            }
+        })
+    }
+
+    fn list<'a>(&'a self, prefix: &'a str) -> Answer<'a, Result<Vec<StoragePath>, StoreError>> {
+        Box::pin(async move {
+            let state = self.state.lock().unwrap();
+            Ok(state.values.keys().filter(|path| path.as_str().starts_with(prefix)).cloned().collect())
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_lost_race_gives_the_winners_values_and_a_changed_value_stays() {
+        let store = Memory::default();
+        let address = Address::value(path_of("/a"));
+        let (ours, theirs) = (SecretValue::new(b"1".to_vec()), SecretValue::new(b"2".to_vec()));
+        assert_eq!(store.create(&[(address.clone(), theirs.clone())]).await, Ok(Created::Ours));
+        let lost = store.create(&[(address.clone(), ours.clone())]).await;
+        assert_eq!(lost, Ok(Created::Theirs(vec![theirs.clone()])));
+        assert_eq!(store.delete(&address, &ours).await, Ok(Deleted::Changed));
+        assert_eq!(store.list("/").await.unwrap().len(), 1);
+        assert_eq!(store.delete(&address, &theirs).await, Ok(Deleted::Gone));
+        assert!(store.list("/").await.unwrap().is_empty());
+    }
+}
