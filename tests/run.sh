@@ -1,0 +1,51 @@
+#!/usr/bin/env bash
+# Sets up a control plane, builds and runs every test, and ends with the closing lines of the test runner.
+#
+# Where no control plane can be had, the tests that need one are skipped and named; with CI=true that is a failure.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+readonly which=(--locked --all-features --lib --bins --tests)
+
+say() { printf '%s\n' "$*" >&2; }
+
+control_plane() {
+  local directory
+  if directory=$(tests/control-plane/build.sh); then
+    say "control plane: $directory"
+  elif [[ ${CI:-} == true ]]; then
+    say "make test: with CI=true the tests that need a control plane must run; see above for what it needs"
+    exit 1
+  else
+    say "make test: going on without a control plane; the tests that need one are skipped and named"
+  fi
+}
+
+# The closing line of each target, and the names of the tests that were skipped, from the log $1.
+closing_lines() {
+  awk '
+    /^ +Running / { target = $2 == "unittests" ? $3 : $2 }
+    /^test result: / { printf "%-28s %s\n", target, $0; for (i = 1; i < NF; i++) { n = $i; count[$(i + 1)] += n } }
+    /skipped \(no control plane\): / { skipped++; sub(/.*skipped \(no control plane\): /, ""); names = names "\n  " $0 }
+    END {
+      printf "%d passed, %d failed, %d ignored\n", count["passed;"], count["failed;"], count["ignored;"]
+      if (skipped) printf "%d of the passed ones were skipped for want of a control plane:%s\n", skipped, names
+    }
+  ' "$1"
+}
+
+main() {
+  local log status=0
+  control_plane
+  # By itself, so that a terminal shows its progress.
+  cargo test "${which[@]}" --no-run
+  log=$(mktemp)
+  # shellcheck disable=SC2064 # the path as it is now
+  trap "rm -f '$log'" EXIT
+  cargo test "${which[@]}" --no-fail-fast 2>&1 </dev/null | tee "$log" || status=$?
+  printf '\n'
+  closing_lines "$log"
+  return "$status"
+}
+
+main "$@"
