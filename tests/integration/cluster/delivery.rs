@@ -12,7 +12,7 @@ use super::{Cluster, IMAGE, KEYSTOW, pod, pod_with};
 use crate::support::node::{AppView, ClusterSource, Image, Node, NodeError, RunningPod};
 
 impl Cluster {
-    fn node(&self) -> Node<ClusterSource> {
+    pub(super) fn node(&self) -> Node<ClusterSource> {
         Node::new(ClusterSource(self.client.clone()))
             .with_api_server(self.plane.port())
             .with_image(IMAGE, Image::program(KEYSTOW).with_user(65532))
@@ -26,7 +26,7 @@ impl Cluster {
     }
 
     /// Creates the pod, which the init container of this build then serves.
-    async fn run<'n>(
+    pub(super) async fn run<'n>(
         &self,
         node: &'n Node<ClusterSource>,
         namespace: &str,
