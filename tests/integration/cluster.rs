@@ -8,6 +8,7 @@
 
 mod accounts;
 mod calls;
+mod defaults;
 mod delivery;
 mod drain;
 mod hostile;
