@@ -8,6 +8,7 @@
 
 mod accounts;
 mod calls;
+mod defaults;
 mod delivery;
 mod drain;
 mod hostile;
@@ -48,7 +49,7 @@ struct Cluster {
     client: Client,
     webhook: Webhook,
     test: &'static str,
-    _alone: Option<MutexGuard<'static, ()>>,
+    alone: Option<MutexGuard<'static, ()>>,
 }
 
 impl Cluster {
@@ -77,7 +78,7 @@ impl Cluster {
     ) -> Self {
         let webhook = Webhook::start(KEYSTOW, CONFIGURATION, flags).await;
         let client = plane.client().await.unwrap();
-        let cluster = Self { plane, client, webhook, test, _alone: alone };
+        let cluster = Self { plane, client, webhook, test, alone };
         cluster.opted_in(&cluster.canary()).await;
         cluster.send_pods_to(cluster.webhook.address()).await;
         until(IN_EFFECT_WITHIN, async || cluster.is_injecting().await.then_some(()))
@@ -88,7 +89,7 @@ impl Cluster {
 
     /// Applies the configuration with this address.
     async fn send_pods_to(&self, address: SocketAddr) {
-        let suffix = if self._alone.is_some() { String::new() } else { format!("-{}", self.test) };
+        let suffix = if self.alone.is_some() { String::new() } else { format!("-{}", self.test) };
         apply_configuration(self.plane, &suffix, self.test, address, &self.webhook.ca_pem()).await;
     }
 

@@ -53,7 +53,7 @@ async fn behind(cluster: &Cluster, patch: Patch) -> Mutator {
 fn assert_once(list: &[Value]) {
     let names: Vec<&Value> = list.iter().map(|element| &element["name"]).collect();
     let mut once = names.clone();
-    once.sort_by_key(|name| name.to_string());
+    once.sort_by_key(ToString::to_string);
     once.dedup();
     assert_eq!(once.len(), names.len(), "{names:?}");
 }

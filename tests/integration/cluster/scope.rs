@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::{Cluster, OPT_IN, kees_pod, names, pod_with};
 
-/// `count` annotated pods that must be left alone, with `annotation` set.
+/// A pod that would be injected but for `annotation`.
 fn exempt(name: &str, annotation: &str, value: &str) -> Value {
     let mut manifest = kees_pod(name);
     manifest["metadata"]["annotations"][annotation] = json!(value);
