@@ -19,6 +19,7 @@ mod refresh;
 mod render;
 mod report;
 mod settings;
+mod template;
 mod wait;
 mod write;
 

@@ -12,6 +12,10 @@
 //! every machine and in every version. A pair is derived once per [`Deterministic`], whichever half is asked
 //! first. A `localModeValue` wins over everything.
 //!
+//! Different from kees: a REFERENCE that names neither a value nor a size gets 128 bits, where kees gave an empty
+//! value without a word. That happens with the store `local` and with `remote-then-local` only: `local-mode=true`
+//! refuses such a request at admission.
+//!
 //! Deliberately absent: OpenPGP keys, which are refused with a hint, and anything random.
 
 mod der;
@@ -45,9 +49,6 @@ pub enum Underivable {
     /// A resource, of which nothing but its name is known.
     #[error("local mode cannot derive a resource; give its localModeValue in base64")]
     Resource,
-    /// A REFERENCE without a size.
-    #[error("local mode needs a size to derive this value; give size=… or a localModeValue in base64")]
-    Size,
     /// A key without `_public` or `_private`.
     #[error(
         "local mode derives key pairs; end the name in _public or _private, or give a localModeValue in base64"
@@ -57,6 +58,9 @@ pub enum Underivable {
     #[error("the key that was derived from this name is not usable; give its localModeValue in base64")]
     Key,
 }
+
+/// The size of a REFERENCE that names none: what kees' examples ask for.
+const USUAL_BITS: u16 = 128;
 
 /// What is to be derived.
 enum Wanted {
@@ -137,8 +141,8 @@ fn of_reference(kind: SecretType, size: Option<u16>, name: &RequestName) -> Resu
             Wanted::Half(KeyKind::Ec(curve), half()?)
         }
         SecretType::Ed25519 => Wanted::Half(KeyKind::Ed25519, half()?),
-        SecretType::Random => Wanted::Random(size.ok_or(Underivable::Size)?),
-        SecretType::Password => Wanted::Password(size.ok_or(Underivable::Size)?),
+        SecretType::Random => Wanted::Random(size.unwrap_or(USUAL_BITS)),
+        SecretType::Password => Wanted::Password(size.unwrap_or(USUAL_BITS)),
         SecretType::Gpg => return Err(Underivable::Gpg),
     })
 }
@@ -210,6 +214,8 @@ mod tests {
         };
         same("a", "kind=REFERENCE,type=RANDOM,size=64", "kind=DYNAMIC,type=RANDOM,size=64");
         same("a", "kind=REFERENCE,type=PASSWORD,size=64", "kind=DYNAMIC,type=PASSWORD,size=64");
+        same("a", "kind=REFERENCE,type=PASSWORD", "kind=DYNAMIC,type=PASSWORD,size=128");
+        same("a", "kind=REFERENCE,type=RANDOM", "kind=DYNAMIC,type=RANDOM,size=128");
         same("a_public", "kind=REFERENCE,type=EC,size=384", "kind=DYNAMIC,type=EC,size=384");
         same("a_private", "kind=REFERENCE,type=EC", "kind=DYNAMIC,type=EC,size=256");
         same("a_private", "kind=REFERENCE,type=ED25519", "kind=DYNAMIC,type=ED25519");
@@ -220,8 +226,6 @@ mod tests {
         let gpg = "kind=DYNAMIC,type=GPG,size=2048,userId=a<b@c>";
         assert_eq!(derive("a_private", gpg), Err(Underivable::Gpg));
         assert_eq!(derive("a", "kind=REFERENCE,type=GPG,size=2048"), Err(Underivable::Gpg));
-        assert_eq!(derive("a", "kind=REFERENCE,type=RANDOM"), Err(Underivable::Size));
-        assert_eq!(derive("a", "kind=REFERENCE,type=PASSWORD"), Err(Underivable::Size));
         assert_eq!(derive("a", "kind=REFERENCE,type=RSA,size=2048"), Err(Underivable::Half));
         let requests = requests(&[("resource.bsycorp.com/a", "storageKey=b")]);
         assert_eq!(resource(&requests.resources[0]), Err(Underivable::Resource));

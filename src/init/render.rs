@@ -10,8 +10,10 @@
 //! | `files/NAME` | format `files` | the bytes, keys as PEM | base64 |
 //! | one file a template | always | what it gives | what it gives |
 //!
-//! Java properties, JSON and environment files are text: a value that is not UTF-8 fails there under `plain`, by
-//! name and with the way out, rather than being mangled as under kees. Lines are sorted by name. All failures are
+//! Java properties, JSON, environment files and templates are text. A secret of type RANDOM is bytes, and stands in
+//! them as base64 under either encoding, by its type and not by its value, so that an application knows which it
+//! finds. Any other value that is not UTF-8 fails there under `plain`, by name and with the way out, rather than
+//! being mangled as under kees. Lines are sorted by name. All failures are
 //! reported at once, and none shows a value.
 
 mod environment;
@@ -29,10 +31,10 @@ use zeroize::Zeroizing;
 use crate::domain::{
     Encoding, FileMode, Format, Formats, Layout, RequestName, Requests, SecretType, SecretValue,
 };
-use crate::template::{self, TemplateError};
 
 use super::fetch::{Fetched, Secret};
 use super::settings::{Output, Settings};
+use super::template::{self, TemplateError};
 
 pub use environment::Unwritable;
 
@@ -136,7 +138,7 @@ impl Rendering<'_> {
         let secrets: Vec<&Secret> = fetched.secrets.iter().filter(shown).collect();
         self.check_view(output);
         if self.formats.has(Format::Properties) {
-            let lines: Vec<_> = secrets.iter().map(|secret| (&secret.name, self.encoded(secret))).collect();
+            let lines: Vec<_> = secrets.iter().map(|secret| (&secret.name, self.text(secret))).collect();
             let content = self.properties(&lines, "the properties of all secrets");
             self.put_at(&output.secrets_file, content);
         }
@@ -198,7 +200,7 @@ impl Rendering<'_> {
         let all = self.formats.has(Format::Dotenv);
         let mut lines = BTreeMap::new();
         for secret in secrets.iter().filter(|secret| all || secret.env.is_some()) {
-            let text = self.encoded(secret);
+            let text = self.text(secret);
             match environment::check(secret.env.is_some(), text.expose()) {
                 Ok(()) => drop(lines.insert(environment::name(secret), text)),
                 Err(reason) => {
@@ -237,7 +239,7 @@ impl Rendering<'_> {
                 .secrets
                 .iter()
                 .filter(|secret| secrets.clone().any(|shown| shown.name == secret.name))
-                .map(|secret| (secret.name.as_str(), plain(secret.kind, &secret.value)))
+                .map(|secret| (secret.name.as_str(), text(secret.kind, &secret.value)))
                 .collect(),
             resources: fetched.resources.iter().map(|(name, value)| (name.as_str(), value.clone())).collect(),
             leases: fetched.leases.iter().map(|(name, index)| (name.as_str(), *index)).collect(),
@@ -256,8 +258,7 @@ impl Rendering<'_> {
     }
 
     fn json(&mut self, secrets: &[&Secret]) -> SecretValue {
-        let values: Vec<_> =
-            secrets.iter().map(|secret| (secret.name.as_str(), self.encoded(secret))).collect();
+        let values: Vec<_> = secrets.iter().map(|secret| (secret.name.as_str(), self.text(secret))).collect();
         let mut object = BTreeMap::new();
         for (name, value) in &values {
             match std::str::from_utf8(value.expose()) {
@@ -277,18 +278,26 @@ impl Rendering<'_> {
         SecretValue::new(std::mem::take(&mut *out))
     }
 
-    /// A secret as it is written.
+    /// A secret as a part of a text file.
+    fn text(&self, secret: &Secret) -> SecretValue {
+        match self.encoding {
+            Encoding::Plain => text(secret.kind, &secret.value),
+            Encoding::Base64 => base64(&secret.value),
+        }
+    }
+
+    /// A secret as a file of its own.
     fn encoded(&self, secret: &Secret) -> SecretValue {
         match self.encoding {
             Encoding::Plain => plain(secret.kind, &secret.value),
-            Encoding::Base64 => self.in_encoding(secret.value.clone()),
+            Encoding::Base64 => base64(&secret.value),
         }
     }
 
     fn in_encoding(&self, value: SecretValue) -> SecretValue {
         match self.encoding {
             Encoding::Plain => value,
-            Encoding::Base64 => SecretValue::new(STANDARD.encode(value.expose()).into_bytes()),
+            Encoding::Base64 => base64(&value),
         }
     }
 
@@ -312,6 +321,15 @@ fn plain(kind: SecretType, value: &SecretValue) -> SecretValue {
         SecretType::Rsa | SecretType::Ec | SecretType::Ed25519 => pem::armored(value),
         SecretType::Gpg | SecretType::Random | SecretType::Password => value.clone(),
     }
+}
+
+/// A secret under `plain` where only text can stand.
+fn text(kind: SecretType, value: &SecretValue) -> SecretValue {
+    if kind == SecretType::Random { base64(value) } else { plain(kind, value) }
+}
+
+fn base64(value: &SecretValue) -> SecretValue {
+    SecretValue::new(STANDARD.encode(value.expose()).into_bytes())
 }
 
 fn decimal(index: i32) -> SecretValue {

@@ -136,7 +136,7 @@ async fn a_store_that_is_not_carried_is_opened_only_where_something_is_fetched()
 #[tokio::test]
 async fn values_come_from_a_store() {
     let asking = pod(
-        &[("secret.bsycorp.com/a", "kind=DYNAMIC,type=RANDOM,size=64")],
+        &[("secret.bsycorp.com/a", "kind=DYNAMIC,type=PASSWORD,size=64")],
         &[("KEYSTOW_STORE", r#"{"kubernetes":{}}"#)],
     );
     let mut program = Program::new(asking.settings.clone());
@@ -203,7 +203,7 @@ fn the_reason_that_needs_a_person_most_decides_the_code() {
     for (reason, code) in [
         (Reason::Store(away), 69),
         (Reason::Store(wrong), 65),
-        (Reason::Local(Underivable::Size), 64),
+        (Reason::Local(Underivable::Half), 64),
         (Reason::Store(denied), 77),
     ] {
         failures.push(failure(reason));
@@ -253,8 +253,8 @@ async fn no_value_is_told_to_anybody() {
         ("inject.bsycorp.com/template.t", "{{ secret.a | int }}"),
         ("inject.bsycorp.com/template.t", "{{ secret[secret.a] }}"),
         // Not base64 because of a comma in it.
-        ("secret.bsycorp.com/x", "kind=REFERENCE,type=PASSWORD,localModeValue=aHVud,GVyMi1tYXJrZXI="),
-        ("secret.bsycorp.com/x", "kind=REFERENCE,type=RANDOM,localModeValue=/wA=,env=X"),
+        ("secret.bsycorp.com/x", "kind=REFERENCE,type=GPG,localModeValue=aHVud,GVyMi1tYXJrZXI="),
+        ("secret.bsycorp.com/x", "kind=REFERENCE,type=PASSWORD,localModeValue=/wA=,env=X"),
         ("resource.bsycorp.com/secret", "localModeValue=aHVudGVyMi1tYXJrZXI="),
     ] {
         let pod = pod(&[("secret.bsycorp.com/a", &value), ("secret.bsycorp.com/b", &enved), more], &[LOCAL]);

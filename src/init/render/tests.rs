@@ -156,7 +156,7 @@ fn keys_are_pem_under_plain_and_der_under_base64() {
 
 #[test]
 fn what_is_not_text_fails_by_name_with_the_way_out() {
-    let mut binary = fetched(vec![secret("raw", SecretType::Random, &[0xFF, 0xFE])]);
+    let mut binary = fetched(vec![secret("raw", SecretType::Password, &[0xFF, 0xFE])]);
     binary.resources[0].1 = SecretValue::new(vec![0xFF]);
     let all = requests(&[("inject.bsycorp.com/format", "properties,json,dotenv")]);
     let error = render(&settings(Layout::Keystow), &all, &binary).unwrap_err();
@@ -179,6 +179,29 @@ fn what_is_not_text_fails_by_name_with_the_way_out() {
     let base64 = requests(&[("inject.bsycorp.com/encoding", "base64")]);
     let files = render(&settings(Layout::Keystow), &base64, &binary).unwrap();
     assert!(texts(&files).contains(&("secret", "raw=//4=\n".to_owned())));
+}
+
+#[test]
+fn random_bytes_are_base64_in_text_and_bytes_in_files() {
+    let all = requests(&[
+        ("inject.bsycorp.com/format", "properties,json,dotenv,files"),
+        ("inject.bsycorp.com/template.conf", "{{ secret.r }}"),
+    ]);
+    // By type and not by value: bytes that happen to be text are no exception.
+    for (value, shown) in [(b"\xFF\xFE".as_slice(), "//4="), (b"ab", "YWI=")] {
+        let fetched = fetched(vec![secret("r", SecretType::Random, value)]);
+        let files = render(&settings(Layout::Keystow), &all, &fetched).unwrap();
+        let files = &files[Path::new(DIRECTORY)];
+        for (name, content) in [
+            ("secret", format!("r={shown}\n")),
+            ("secret.json", format!("{{\"r\":\"{shown}\"}}\n")),
+            ("secret.env", format!("R='{shown}'\n")),
+            ("conf", shown.to_owned()),
+        ] {
+            assert_eq!(files[name].content.expose(), content.as_bytes(), "{name}");
+        }
+        assert_eq!(files["files/r"].content.expose(), value);
+    }
 }
 
 #[test]
