@@ -71,8 +71,9 @@ async fn demo() -> Outcome<()> {
     match control_plane().await? {
         None => cluster::demo(&keystow, &examples, &stage).await?,
         Some(reason) => {
-            screen
-                .warning(&format!("no control plane ({reason}): the same without one, by `keystow inject`"));
+            screen::warning(&format!(
+                "no control plane ({reason}): the same without one, by `keystow inject`"
+            ));
             offline::demo(&keystow, &examples, &stage).await?;
         }
     }
