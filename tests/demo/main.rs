@@ -86,7 +86,9 @@ async fn control_plane() -> Outcome<Option<String>> {
     if Binaries::find().is_ok() {
         return Ok(None);
     }
-    screen::note("no control plane yet: building etcd and kube-apiserver, once, which takes minutes");
+    screen::note(
+        "no control plane yet: tests/control-plane/build.sh builds etcd and kube-apiserver, once, in minutes",
+    );
     // It tells its progress on stderr itself.
     let build = Command::new(BUILD_CONTROL_PLANE).stdin(Stdio::null()).stdout(Stdio::null()).status().await;
     let status = build.map_err(|error| Failure::new("building a control plane", error))?;
