@@ -32,7 +32,7 @@ const EX_IOERR: u8 = 74;
 /// Pods say what they need in annotations (secret.bsycorp.com/…), and keystow's admission webhook injects the init
 /// container, volumes, service account and environment that deliver it.
 #[derive(Debug, Parser)]
-#[command(name = "keystow", version, propagate_version = true, max_term_width = 100)]
+#[command(name = "keystow", version, propagate_version = true, max_term_width = 120)]
 struct Arguments {
     #[command(subcommand)]
     command: Command,

@@ -22,12 +22,13 @@ mod settings;
 mod wait;
 mod write;
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use aws_lc_rs::digest::{Context, SHA256};
 
-use crate::domain::{Family, Grammar, LocalMode, Parsed, Rejection, Requests};
+use crate::domain::{Grammar, LocalMode, Parsed, Rejection, Requests};
 use crate::generate::deterministic::Deterministic;
 use crate::handover::StoreSettings;
 use crate::store::{self, OpenError, Store};
@@ -96,6 +97,19 @@ pub struct Summary {
     pub took: Duration,
 }
 
+/// Reads the environment. On failure the reason is left on the termination log too.
+pub fn settle(environment: &HashMap<String, String>) -> Result<Settings, InitError> {
+    Settings::from_environment(environment).map_err(|error| {
+        let error = InitError::Settings(error);
+        report::leave(&settings::termination_log(environment), &last_words(&error));
+        error
+    })
+}
+
+fn last_words(error: &InitError) -> String {
+    format!("keystow init: {error}")
+}
+
 /// Fetches and writes once. On failure the reason is left on the termination log too.
 pub async fn run(settings: Settings) -> Result<Summary, InitError> {
     let mut program = Program::new(settings);
@@ -114,16 +128,17 @@ struct Program {
     local: Arc<Deterministic>,
     /// What is on the volume, as a digest: nothing that was written is kept in memory.
     written: Option<Vec<u8>>,
-    jitter: fn() -> Jitter,
+    /// Whether it was said that local values are no secrets: once is enough.
+    warned: bool,
 }
 
 impl Program {
     fn new(settings: Settings) -> Self {
-        Self { settings, store: None, local: Arc::default(), written: None, jitter }
+        Self { settings, store: None, local: Arc::default(), written: None, warned: false }
     }
 
     fn leave(&self, error: &InitError) {
-        report::leave(&self.settings.termination_log, &format!("keystow init: {error}"));
+        report::leave(&self.settings.termination_log, &last_words(error));
     }
 
     /// One round: read, fetch, render, write what changed.
@@ -131,7 +146,7 @@ impl Program {
         let start = Instant::now();
         let requests = Arc::new(self.requests()?);
         let source = self.source(&requests)?;
-        let waiting = Waiting::new(self.settings.deadline, (self.jitter)());
+        let waiting = Waiting::new(self.settings.deadline, jitter());
         let pod = self.settings.pod_name.as_deref();
         let fetched = fetch::fetch(&requests, &self.settings.domain, &source, pod, waiting).await?;
         let files = render::render(&self.settings, &requests, &fetched)?;
@@ -149,7 +164,7 @@ impl Program {
         let annotations =
             annotations::read(&self.settings.annotations_file).map_err(InitError::Annotations)?;
         let domain = &self.settings.domain;
-        let opt_out = domain.key(Family::Inject, "enabled");
+        let opt_out = domain.enabled_key();
         let taken_files = self.settings.taken_files();
         let grammar = Grammar { domain, taken_files: &taken_files };
         let pairs = annotations.iter().filter(|(key, _)| *key != opt_out);
@@ -165,8 +180,9 @@ impl Program {
     fn source(&mut self, requests: &Requests) -> Result<Source, OpenError> {
         let mode = requests.storage.local_mode;
         let is_local = mode == LocalMode::Local || matches!(self.settings.store, StoreSettings::Local(_));
-        if mode != LocalMode::Remote || is_local {
+        if (mode != LocalMode::Remote || is_local) && requests.needs_init() && !self.warned {
             tracing::warn!("local mode: whoever knows a secret's name can derive its value");
+            self.warned = true;
         }
         if is_local || !requests.needs_init() {
             return Ok(Source::Local(Arc::clone(&self.local)));

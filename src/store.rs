@@ -65,7 +65,7 @@ pub enum Deleted {
     Changed,
 }
 
-/// A store of secrets.
+/// A store of secrets. The `Debug` form of a store shows neither values nor credentials.
 pub trait Store: fmt::Debug + Send + Sync {
     /// Gets many values, in as few calls to the store as it allows. Every address has an outcome.
     fn get<'a>(&'a self, addresses: &'a [Address]) -> Answer<'a, Outcomes>;

@@ -4,9 +4,14 @@
 //! `b64encode`, `b64decode`, `urlencode`, `tojson`. An unknown name is an error, not an empty text. Nothing is escaped
 //! unless a filter does it. Pure: no files, no environment, no other templates.
 //!
+//! Left out of the language: `*`, braces inside tags, `raw` blocks, other templates, and tags of more than 1024 bytes
+//! (see `guard`): the webhook compiles what strangers write.
+//!
 //! Invariants: what goes wrong while rendering is told by line and kind, never with minijinja's own details, for
 //! those may quote a value. Work and output are bounded. Copies that minijinja makes of values are not wiped:
 //! they live as long as the rendering.
+
+mod guard;
 
 use std::collections::BTreeMap;
 use std::io;
@@ -40,8 +45,8 @@ pub struct Values<'a> {
 /// Why a template gave no text. Shows neither values nor the template.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TemplateError {
-    /// The text is no template.
-    #[error("is no template: {0}")]
+    /// The text is no template, or has what templates cannot have.
+    #[error("cannot be read: {0}")]
     Syntax(String),
     /// A name that the pod asks for nowhere.
     #[error(
@@ -72,11 +77,13 @@ pub enum TemplateError {
 
 /// Says what is wrong with the syntax of a template, if anything: for admission, where values are not known.
 pub fn check(source: &str) -> Result<(), String> {
+    guard::check(source)?;
     environment().template_from_str(source).map(drop).map_err(|error| syntax(&error))
 }
 
 /// Renders a template.
 pub fn render(source: &str, values: &Values<'_>) -> Result<SecretValue, TemplateError> {
+    guard::check(source).map_err(TemplateError::Syntax)?;
     let environment = environment();
     let template =
         environment.template_from_str(source).map_err(|error| TemplateError::Syntax(syntax(&error)))?;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::{EX_UNAVAILABLE, EX_USAGE, Failure};
 use crate::domain::{InvalidDuration, parse_duration};
-use crate::init::{self, InitError, Settings};
+use crate::init::{self, InitError};
 use crate::shutdown;
 use crate::telemetry::{self, LogFormat, LogSettings};
 
@@ -42,7 +42,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
         .collect();
     let failed = |error: InitError| Failure::new(error.exit_code(), error);
-    let settings = Settings::from_environment(&environment).map_err(|error| failed(error.into()))?;
+    let settings = init::settle(&environment).map_err(failed)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()

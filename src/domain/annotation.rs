@@ -124,6 +124,11 @@ impl AnnotationDomain {
         self.key(Family::Inject, inject::STATUS)
     }
 
+    /// The key that opts a pod out of the webhook.
+    pub fn enabled_key(&self) -> String {
+        self.key(Family::Inject, inject::ENABLED)
+    }
+
     /// The family and control key that an almost right key was probably meant to be.
     pub(super) fn nearest_control(family: Family, name: &str) -> Option<&'static str> {
         match family {

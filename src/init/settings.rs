@@ -16,8 +16,11 @@ use crate::handover::{NoSettings, StoreSettings, View, variable};
 /// How long is waited for what is not there yet, unless the environment says otherwise.
 const DEADLINE: Duration = Duration::from_secs(60);
 
-/// Where the kubelet reads a container's last words.
+/// Where the kubelet reads a container's last words: its default for `terminationMessagePath`.
 const TERMINATION_LOG: &str = "/dev/termination-log";
+
+/// Names another file, for containers with another `terminationMessagePath`. The webhook never sets it.
+const TERMINATION_LOG_VARIABLE: &str = "KEYSTOW_TERMINATION_LOG";
 
 /// What init is to do, and where.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -86,6 +89,15 @@ pub enum Mistake {
         /// What is wrong, as the end of a sentence.
         rule: String,
     },
+}
+
+/// Where last words go, even where nothing else in the environment is right.
+pub(super) fn termination_log(environment: &HashMap<String, String>) -> PathBuf {
+    environment
+        .get(TERMINATION_LOG_VARIABLE)
+        .filter(|path| !path.is_empty())
+        .map_or(TERMINATION_LOG, String::as_str)
+        .into()
 }
 
 /// The environment as it is being read, and what is wrong with it so far.
@@ -181,7 +193,7 @@ impl Settings {
             file_mode: reader.file_mode(FileMode::OWNER),
             deadline: reader.deadline(DEADLINE),
             pod_name: reader.text(variable::POD_NAME).map(str::to_owned),
-            termination_log: TERMINATION_LOG.into(),
+            termination_log: termination_log(reader.environment),
         }
     }
 

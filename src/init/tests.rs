@@ -179,6 +179,18 @@ async fn files_that_are_not_there_have_their_codes() {
 }
 
 #[test]
+fn a_wrong_environment_is_told_on_the_termination_log() {
+    let directory = tempfile::tempdir().unwrap();
+    let log = directory.path().join("log");
+    fs::write(&log, "").unwrap();
+    let path = log.display().to_string();
+    let environment = HashMap::from([("KEYSTOW_TERMINATION_LOG".to_owned(), path)]);
+    let error = settle(&environment).unwrap_err();
+    assert_eq!(error.exit_code(), 64);
+    assert!(fs::read_to_string(log).unwrap().contains("neither KEYSTOW_STORE nor kees' ENV_LABEL is set"));
+}
+
+#[test]
 fn the_reason_that_needs_a_person_most_decides_the_code() {
     use crate::generate::deterministic::Underivable;
     use crate::store::StoreError;

@@ -2,6 +2,7 @@
 //! containers and the room for it.
 
 use super::containers::{self, Target};
+use super::fetcher::STORE_TOKEN;
 use super::plan::{DenialKind, Findings, Planner};
 use super::settings::{KubernetesVersion, NamePattern};
 use crate::domain::{
@@ -103,6 +104,22 @@ impl<'a> Planner<'a> {
         }
     }
 
+    /// Our init container has the pod's annotations and its token in directories of their own.
+    fn check_directory(&self, findings: &mut Findings<'_>) {
+        let taken = [self.settings.layout.annotations_directory(), STORE_TOKEN];
+        let within = |inner: &str, outer: &str| {
+            inner.strip_prefix(outer).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        };
+        let directory = self.directory();
+        if let Some(taken) =
+            taken.into_iter().find(|taken| within(directory, taken) || within(taken, directory))
+        {
+            let message =
+                format!("{directory} does not go together with {taken}, which the init container needs");
+            findings.fault_of(DenialKind::InvalidAnnotation, Family::Inject, "path", message);
+        }
+    }
+
     /// Read-only volumes cannot hold mount points: none of our directories may be in another.
     pub(super) fn check_paths(&self, findings: &mut Findings<'_>) {
         let mut paths: Vec<(&str, Option<&RequestName>)> = self
@@ -118,6 +135,7 @@ impl<'a> Planner<'a> {
             })
             .collect();
         if self.requests.needs_init() {
+            self.check_directory(findings);
             paths.push((self.directory(), None));
         }
         // By segments, so that what is inside a directory follows it at once.

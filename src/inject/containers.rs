@@ -61,16 +61,14 @@ impl<'p> Target<'p> {
 pub(super) fn all<'p>(pod: &'p Pod<'p>, names: Names, position: InitPosition) -> Vec<Target<'p>> {
     let regular = pod.spec.containers.iter().enumerate();
     let regular = regular.map(|(index, c)| Target::new(ContainerList::Containers, index, c, Start::After));
-    let ours_end = init_containers(pod).iter().position(|c| &*c.name == names.init).unwrap_or(usize::MAX);
-    let start = |index: usize, container: &Container<'_>| match position {
+    // Whatever stands behind ours now is moved before it.
+    let start = |container: &Container<'_>| match position {
         InitPosition::First => Start::After,
-        InitPosition::Last if container.is_sidecar() && index < ours_end => Start::BeforeAndStays,
-        // Whatever stands behind ours now is moved before it.
         InitPosition::Last if container.is_sidecar() => Start::BeforeAndStays,
         InitPosition::Last => Start::BeforeAndEnds,
     };
     let init = init_containers(pod).iter().enumerate();
-    let init = init.map(|(index, c)| Target::new(ContainerList::InitContainers, index, c, start(index, c)));
+    let init = init.map(|(index, c)| Target::new(ContainerList::InitContainers, index, c, start(c)));
     regular.chain(init).filter(|target| !names.contains(target.name())).collect()
 }
 

@@ -16,7 +16,7 @@ use crate::handover::{self, StoreSettings, variable};
 const API_TOKEN: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
 
 /// Where the store's token is mounted.
-const STORE_TOKEN: &str = "/var/run/secrets/keystow";
+pub(super) const STORE_TOKEN: &str = "/var/run/secrets/keystow";
 const STORE_TOKEN_VOLUME: &str = "keystow-token";
 /// The lifetime that the kubelet renews at four fifths of; the shortest that every cluster grants is 600 s.
 const STORE_TOKEN_SECONDS: u32 = 3600;

@@ -126,9 +126,9 @@ pub fn to_yaml(value: &Value) -> Result<String, String> {
     serde_saphyr::to_string(value).map_err(|error| error.to_string())
 }
 
-/// One YAML or JSON document. Octal numbers are read as Kubernetes reads them: `0755` is 493.
+/// One YAML or JSON document, read as kubectl reads it, by YAML 1.1: `0755` is 493, and `yes` is a boolean.
 pub fn parse(text: &str) -> Result<Value, String> {
-    let options = serde_saphyr::options! { legacy_octal_numbers: true, strict_booleans: true };
+    let options = serde_saphyr::options! { legacy_octal_numbers: true };
     serde_saphyr::from_str_with_options(text, options).map_err(|error| error.to_string())
 }
 
@@ -242,10 +242,33 @@ mod tests {
     }
 
     #[test]
-    fn words_that_yaml_1_1_takes_for_booleans_stay_words() {
-        assert_eq!(
-            parse("a: yes\nb: on\nc: true").unwrap(),
-            serde_json::json!({"a": "yes", "b": "on", "c": true})
-        );
+    fn words_are_what_kubectl_takes_them_for() {
+        let read = parse("a: yes\nb: 'yes'\nc: \"0755\"\nd: 1e3\ne: 1.10").unwrap();
+        assert_eq!(read, serde_json::json!({"a": true, "b": "yes", "c": "0755", "d": 1e3, "e": 1.1}));
+    }
+
+    #[test]
+    fn strings_that_look_like_something_else_stay_strings() {
+        for text in [
+            "yes",
+            "on",
+            "y",
+            "null",
+            "~",
+            "0755",
+            "0o17",
+            "1e3",
+            "1.10",
+            "",
+            " x",
+            "2026-01-01",
+            "=",
+            "|",
+            "a: b",
+            "'",
+        ] {
+            let value = serde_json::json!({ "a": text, text: "b" });
+            assert_eq!(parse(&to_yaml(&value).unwrap()).unwrap(), value, "{text}");
+        }
     }
 }

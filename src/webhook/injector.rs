@@ -155,7 +155,11 @@ impl Injector {
 
 impl Review for Injector {
     fn answer(&self, body: &[u8]) -> Answer {
-        let failure = match serde_json::from_slice::<Envelope<'_, Pod<'_>>>(body) {
+        // JSON is UTF-8 throughout, also where nothing is read.
+        let Ok(body) = std::str::from_utf8(body) else {
+            return Answer::Malformed("the body is not JSON: it is not UTF-8".to_owned());
+        };
+        let failure = match serde_json::from_str::<Envelope<'_, Pod<'_>>>(body) {
             Ok(envelope) => match check(&envelope) {
                 Ok(request) => return self.decide(request),
                 Err(message) => return Answer::Malformed(message),
@@ -163,7 +167,7 @@ impl Review for Injector {
             Err(failure) => failure,
         };
         // Perhaps only the pod is not as it should be: then there is a uid to answer to.
-        match serde_json::from_slice::<Envelope<'_, serde::de::IgnoredAny>>(body) {
+        match serde_json::from_str::<Envelope<'_, serde::de::IgnoredAny>>(body) {
             Ok(envelope) => match check(&envelope) {
                 Ok(request) => unreadable(request, &failure),
                 Err(message) => Answer::Malformed(message),

@@ -3,6 +3,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod cluster;
 mod control_plane;
 mod node_stand_in;
 mod supervisor;

@@ -7,6 +7,8 @@
 
 mod bounds;
 mod drain;
+#[path = "../support/hello.rs"]
+mod hello;
 mod reload;
 mod start;
 mod support;

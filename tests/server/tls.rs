@@ -6,6 +6,7 @@ use rustls::version::{TLS12, TLS13};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
+use crate::hello::tls_11_hello;
 use crate::support::{
     ANSWER, Authority, Minted, Running, full, post, read_to_close, send, start, until, within,
 };
@@ -39,24 +40,6 @@ async fn tls_12_and_13_are_served_with_authenticated_suites() {
         assert!(suite.contains("GCM") || suite.contains("POLY1305"), "{suite}");
         assert!(expected == ProtocolVersion::TLSv1_3 || suite.starts_with("TLS_ECDHE"), "{suite}");
     }
-}
-
-/// A whole ClientHello of TLS 1.1, as no TLS library that we link can write it.
-fn tls_11_hello() -> Vec<u8> {
-    let mut hello = vec![3, 2];
-    hello.extend([7; 32]);
-    hello.push(0);
-    // ECDHE-ECDSA, ECDHE-RSA and RSA with AES-CBC and SHA-1.
-    hello.extend([0, 6, 0xc0, 0x09, 0xc0, 0x13, 0x00, 0x2f]);
-    hello.extend([1, 0]);
-    // Extensions: the curve P-256, and uncompressed points.
-    let extensions = [0, 10, 0, 4, 0, 2, 0, 23, 0, 11, 0, 2, 1, 0];
-    hello.extend([0, 14]);
-    hello.extend(extensions);
-    let length = u8::try_from(hello.len()).unwrap();
-    let mut record = vec![22, 3, 1, 0, length + 4, 1, 0, 0, length];
-    record.extend(hello);
-    record
 }
 
 #[tokio::test]

@@ -1,4 +1,5 @@
-//! What several test targets and the demo share: a real control plane, and a stand-in for a node.
+//! What several test targets and the demo share: a real control plane, a stand-in for a node, the webhook as a process,
+//! and what else there is around it in a cluster.
 //!
 //! A target that wants it has `#[path = "…/support/mod.rs"] mod support;` at its root, by that name.
 //!
@@ -7,7 +8,13 @@
 
 #![allow(dead_code, unused_imports, reason = "each target that includes this uses its own part of it")]
 
+pub(crate) mod balancer;
 pub(crate) mod control_plane;
+pub(crate) mod hello;
+pub(crate) mod https;
+pub(crate) mod metrics;
+pub(crate) mod mutator;
 pub(crate) mod node;
 pub(crate) mod supervisor;
 pub(crate) mod wait;
+pub(crate) mod webhook;

@@ -18,7 +18,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use super::{DEADLINE, Mistake, Output, Reader, Settings, TERMINATION_LOG};
+use super::{DEADLINE, Mistake, Output, Reader, Settings, termination_log};
 use crate::domain::{FileMode, Layout};
 use crate::handover::{DynamoDbSettings, StoreSettings, variable};
 
@@ -52,7 +52,7 @@ pub(super) fn read(label: &str, reader: &mut Reader<'_>) -> Settings {
         file_mode: reader.file_mode(FileMode::ALL),
         deadline: reader.deadline(default),
         pod_name: reader.text(variable::POD_NAME).map(str::to_owned),
-        termination_log: TERMINATION_LOG.into(),
+        termination_log: termination_log(reader.environment),
     }
 }
 

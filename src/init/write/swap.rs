@@ -94,6 +94,7 @@ impl<'f> Directory<'f> {
     /// Removes the new version and the names that lead nowhere without it.
     pub(super) fn discard(&self) {
         // A failure is being reported already; what stays is cleaned at the next start.
+        let _ = fs::remove_file(self.path.join(NEXT));
         let _ = fs::remove_dir_all(self.version());
         self.remove_names(|path| !path.exists());
     }
@@ -112,7 +113,10 @@ impl<'f> Directory<'f> {
         let next = self.path.join(NEXT);
         symlink(version, &next)?;
         fs::rename(&next, self.path.join(CURRENT))?;
-        sync(self.path)
+        // The switch has happened, so this must not say that it has not. What a lost rename would cost is a
+        // second run of init, and the volume is in memory anyway.
+        let _ = sync(self.path);
+        Ok(())
     }
 
     /// Removes versions that are not current, and a link that was not renamed.

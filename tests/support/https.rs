@@ -1,0 +1,74 @@
+//! A client that speaks TLS to a server on loopback: what is needed to say what no API server would say.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::{ClientConfig, RootCertStore};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+
+/// No exchange takes longer.
+const BOUND: Duration = Duration::from_secs(30);
+
+/// An answer over HTTP/1.1.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) body: String,
+}
+
+/// Connects over HTTP/1.1 on TLS, trusting `ca_pem`.
+pub(crate) async fn connect(address: SocketAddr, ca_pem: &str) -> TlsStream<TcpStream> {
+    let mut roots = RootCertStore::empty();
+    let ca = CertificateDer::from_pem_slice(ca_pem.as_bytes()).expect("a CA in PEM");
+    roots.add(ca).expect("a CA certificate");
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let config = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .expect("TLS 1.2 and 1.3")
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    let stream = TcpStream::connect(address).await.expect("a connection");
+    stream.set_nodelay(true).expect("an option of a socket");
+    let name = ServerName::IpAddress(address.ip().into());
+    within("the handshake", TlsConnector::from(Arc::new(config)).connect(name, stream))
+        .await
+        .expect("a handshake")
+}
+
+/// Posts `body` to `/mutate` on a connection of its own.
+pub(crate) async fn post(address: SocketAddr, ca_pem: &str, media_type: &str, body: &[u8]) -> Answer {
+    let mut stream = connect(address, ca_pem).await;
+    let head = format!(
+        "POST /mutate?timeout=10s HTTP/1.1\r\nhost: {address}\r\ncontent-type: {media_type}\r\n\
+         content-length: {}\r\nconnection: close\r\n\r\n",
+        body.len()
+    );
+    let (mut reader, mut writer) = tokio::io::split(&mut stream);
+    // A server may answer and close before it has read everything.
+    let write = async {
+        let _ = writer.write_all(head.as_bytes()).await;
+        let _ = writer.write_all(body).await;
+        let _ = writer.flush().await;
+    };
+    let (text, ()) = within("an answer", async { tokio::join!(read_to_close(&mut reader), write) }).await;
+    let (head, body) = text.split_once("\r\n\r\n").unwrap_or_else(|| panic!("no HTTP: {text:?}"));
+    let status = head.split(' ').nth(1).and_then(|status| status.parse().ok());
+    Answer { status: status.unwrap_or_else(|| panic!("no status: {head:?}")), body: body.to_owned() }
+}
+
+/// What comes until the other side closes, however it does.
+pub(crate) async fn read_to_close(stream: &mut (impl AsyncRead + Unpin)) -> String {
+    let mut bytes = Vec::new();
+    let _ = within("the server to close", stream.read_to_end(&mut bytes)).await;
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+pub(crate) async fn within<F: Future>(what: &str, future: F) -> F::Output {
+    tokio::time::timeout(BOUND, future).await.unwrap_or_else(|_| panic!("waited too long for {what}"))
+}
