@@ -15,6 +15,7 @@ mod checks;
 mod containers;
 mod fetcher;
 pub mod manifest;
+mod parts;
 mod plan;
 mod pod;
 mod references;
@@ -22,7 +23,7 @@ mod settings;
 mod status;
 mod views;
 
-pub use changes::{Change, Reason};
+pub use changes::{Change, Reason, to_json_patch};
 pub use plan::{Denial, DenialKind, Plan, Skipped, Verdict, plan};
 pub use pod::{Pod, UnreadablePod};
 pub use settings::{KubernetesVersion, LocalModeRule, NamePattern, PrefixRule, Settings, Stores, Volume};

@@ -1,19 +1,25 @@
 //! The operations of a plan. Leaf operations only: each adds something of ours, moves something of ours, or takes
 //! away the one list that the API server fills again (`imagePullSecrets` of a changed account).
 
-use std::fmt;
-
 use json_patch::{AddOperation, MoveOperation, PatchOperation, RemoveOperation};
 use jsonptr::PointerBuf;
-use serde_json::Value;
+
+use super::parts::Json;
 
 /// One operation, and why it is there.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Change {
-    /// The JSON Patch operation (RFC 6902).
-    pub operation: PatchOperation,
+    path: String,
+    action: Action,
     /// What asked for it.
     pub reason: Reason,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Action {
+    Add(Json),
+    Remove,
+    Move { from: String },
 }
 
 /// What asked for a change.
@@ -33,17 +39,52 @@ pub enum Reason {
     Secret(String),
 }
 
-impl fmt::Display for Reason {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Status => f.write_str("keystow's note of what it did"),
-            Self::Fetch => f.write_str("what the init container fetches"),
-            Self::Refresh => f.write_str("inject/refresh: what keeps the files current"),
-            Self::Position => f.write_str("inject/init-position"),
-            Self::ServiceAccount => f.write_str("inject/service-account"),
-            Self::Secret(name) => write!(f, "secret/{name}"),
+impl Change {
+    /// Where in the pod something changes (RFC 6901).
+    pub fn path(&self) -> &str {
+        &self.path
+    }
+
+    /// Whether something is taken away.
+    pub fn removes(&self) -> bool {
+        self.action == Action::Remove
+    }
+
+    /// The operation (RFC 6902).
+    pub fn operation(&self) -> PatchOperation {
+        // Paths are made of field names, indices and escaped keys.
+        let pointer = |path: &str| PointerBuf::parse(path).unwrap_or_default();
+        let path = pointer(&self.path);
+        match &self.action {
+            Action::Add(value) => PatchOperation::Add(AddOperation { path, value: value.to_value() }),
+            Action::Remove => PatchOperation::Remove(RemoveOperation { path }),
+            Action::Move { from } => PatchOperation::Move(MoveOperation { from: pointer(from), path }),
         }
     }
+}
+
+/// The operations as a JSON Patch document: what serialising each [`Change::operation`] gives, without making them.
+pub fn to_json_patch(changes: &[Change]) -> String {
+    let mut text = String::from("[");
+    for (index, change) in changes.iter().enumerate() {
+        if index > 0 {
+            text.push(',');
+        }
+        let path = Json::of(&change.path);
+        let path = path.as_str();
+        match &change.action {
+            Action::Add(value) => {
+                text.extend(["{\"op\":\"add\",\"path\":", path, ",\"value\":", value.as_str(), "}"]);
+            }
+            Action::Remove => text.extend(["{\"op\":\"remove\",\"path\":", path, "}"]),
+            Action::Move { from } => {
+                let from = Json::of(from);
+                text.extend(["{\"op\":\"move\",\"from\":", from.as_str(), ",\"path\":", path, "}"]);
+            }
+        }
+    }
+    text.push(']');
+    text
 }
 
 /// Collects the operations of one plan.
@@ -58,7 +99,7 @@ pub(super) enum ContainerList {
 }
 
 impl ContainerList {
-    pub(super) fn field(self) -> &'static str {
+    fn field(self) -> &'static str {
         match self {
             Self::Containers => "containers",
             Self::InitContainers => "initContainers",
@@ -69,36 +110,50 @@ impl ContainerList {
 /// A list of the pod that gets elements appended: it is made with the first one where the pod has none.
 #[derive(Debug)]
 pub(super) struct Appender {
-    list: PointerBuf,
+    list: List,
     exists: bool,
 }
 
+/// Which list.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum List {
+    /// `/spec/volumes`
+    Volumes,
+    /// `/spec/LIST/INDEX/FIELD`
+    OfContainer(ContainerList, usize, &'static str),
+}
+
 impl Appender {
-    pub(super) fn new(list: PointerBuf, exists: bool) -> Self {
+    pub(super) fn new(list: List, exists: bool) -> Self {
         Self { list, exists }
     }
 
-    pub(super) fn push(&mut self, changes: &mut Changes, value: Value, reason: Reason) {
+    pub(super) fn push(&mut self, changes: &mut Changes, part: &Json, reason: Reason) {
+        let mut path = match self.list {
+            List::Volumes => "/spec/volumes".to_owned(),
+            List::OfContainer(list, index, field) => format!("/spec/{}/{index}/{field}", list.field()),
+        };
         if self.exists {
-            changes.add(self.list.with_trailing_token("-"), value, reason);
+            path.push_str("/-");
+            changes.add(path, part.clone(), reason);
         } else {
             self.exists = true;
-            changes.add(self.list.clone(), Value::Array(vec![value]), reason);
+            changes.add(path, part.in_list(), reason);
         }
     }
 }
 
 impl Changes {
-    pub(super) fn add(&mut self, path: PointerBuf, value: Value, reason: Reason) {
-        self.0.push(Change { operation: PatchOperation::Add(AddOperation { path, value }), reason });
+    pub(super) fn add(&mut self, path: String, value: Json, reason: Reason) {
+        self.0.push(Change { path, action: Action::Add(value), reason });
     }
 
-    pub(super) fn remove(&mut self, path: PointerBuf, reason: Reason) {
-        self.0.push(Change { operation: PatchOperation::Remove(RemoveOperation { path }), reason });
+    pub(super) fn remove(&mut self, path: String, reason: Reason) {
+        self.0.push(Change { path, action: Action::Remove, reason });
     }
 
-    pub(super) fn relocate(&mut self, from: PointerBuf, path: PointerBuf, reason: Reason) {
-        self.0.push(Change { operation: PatchOperation::Move(MoveOperation { from, path }), reason });
+    pub(super) fn relocate(&mut self, from: String, path: String, reason: Reason) {
+        self.0.push(Change { path, action: Action::Move { from }, reason });
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -110,12 +165,24 @@ impl Changes {
     }
 }
 
-/// `/spec/FIELD`
-pub(super) fn spec(field: &str) -> PointerBuf {
-    PointerBuf::from_tokens(["spec", field])
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-/// `/spec/LIST/INDEX/FIELD`
-pub(super) fn of_container(list: ContainerList, index: usize, field: &str) -> PointerBuf {
-    PointerBuf::from_tokens(["spec", list.field(), &index.to_string(), field])
+    #[test]
+    fn changes_are_written_as_their_operations() {
+        let mut changes = Changes::default();
+        changes.add("/metadata/annotations/a~1b".to_owned(), Json::of(&"x\"y"), Reason::Status);
+        changes.remove("/spec/imagePullSecrets".to_owned(), Reason::ServiceAccount);
+        changes.relocate(
+            "/spec/initContainers/1".to_owned(),
+            "/spec/initContainers/0".to_owned(),
+            Reason::Position,
+        );
+        Appender::new(List::Volumes, false).push(&mut changes, &Json::of(&[1, 2]), Reason::Fetch);
+        let changes = changes.into_vec();
+        let operations: Vec<_> = changes.iter().map(Change::operation).collect();
+        let written: serde_json::Value = serde_json::from_str(&to_json_patch(&changes)).unwrap();
+        assert_eq!(written, serde_json::to_value(operations).unwrap());
+    }
 }

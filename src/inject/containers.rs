@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use super::changes::{Appender, ContainerList, of_container};
+use super::changes::{Appender, ContainerList, List};
 use super::fetcher::Names;
 use super::pod::{Container, Pod};
 use super::status::Status;
@@ -31,7 +31,7 @@ pub(super) enum Start {
 
 impl<'p> Target<'p> {
     fn new(list: ContainerList, index: usize, container: &'p Container<'p>, start: Start) -> Self {
-        let appender = |field, exists| Appender::new(of_container(list, index, field), exists);
+        let appender = |field, exists| Appender::new(List::OfContainer(list, index, field), exists);
         Self {
             container,
             start,

@@ -1,19 +1,19 @@
 //! Our init container and what belongs to it: volumes, mounts, variables from files, the refreshing sidecar.
 
-use serde_json::{Value, json};
+mod container;
 
-use super::changes::{Appender, Changes, Reason, spec};
+use super::changes::{Appender, Changes, Reason};
 use super::containers::{Start, Target, init_containers};
+use super::parts::{
+    self, DownwardApiFile, EnvSource, EnvVarSource, FieldRef, Json, ProjectedSource, VolumeSource,
+};
 use super::plan::{DenialKind, Findings};
 use super::pod::{Container, EnvVar, Pod, PodSecurityContext};
 use super::references::{add_variable, mount};
 use super::settings::Settings;
 use super::views::{self, View};
 use crate::domain::{FileMode, InitPosition, Layout, Requests};
-use crate::handover::{self, StoreSettings, variable};
-
-/// Where the pod's own API token is mounted (Kubernetes `serviceaccount.DefaultAPITokenMountPath`).
-const API_TOKEN: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
+use crate::handover::StoreSettings;
 
 /// Where the store's token is mounted.
 pub(super) const STORE_TOKEN: &str = "/var/run/secrets/keystow";
@@ -103,7 +103,7 @@ impl Fetcher<'_> {
     ) {
         let existing =
             |name: &str| self.pod.spec.volumes.iter().flatten().find(|volume| &*volume.name == name);
-        let mut need = |name: &str, is_ours: bool, volume: Value| match existing(name) {
+        let mut need = |name: &str, is_ours: bool, source: VolumeSource<'_>| match existing(name) {
             Some(_) if is_ours => {}
             Some(_) => {
                 findings.fault(
@@ -111,32 +111,25 @@ impl Fetcher<'_> {
                     format!("the pod has another volume {name}, which keystow needs"),
                 );
             }
-            None => volumes.push(changes, volume, Reason::Fetch),
+            None => volumes.push(changes, &Json::of(&parts::Volume { name, source }), Reason::Fetch),
         };
         for index in 0..views {
             let name = self.names.view_volume(index);
             let ours = existing(&name).is_some_and(|volume| volume.empty_dir.is_some());
-            let mut directory = json!({"sizeLimit": self.settings.volume.size_limit});
-            if !self.settings.volume.medium.is_empty() {
-                directory["medium"] = self.settings.volume.medium.as_str().into();
-            }
-            need(&name, ours, json!({"name": name, "emptyDir": directory}));
+            let (medium, size_limit) = (&self.settings.volume.medium, &self.settings.volume.size_limit);
+            need(&name, ours, VolumeSource::EmptyDir { medium, size_limit });
         }
         let name = self.names.annotations;
         let ours = existing(name).is_some_and(|volume| volume.downward_api.is_some());
-        let item =
-            json!({"path": Layout::ANNOTATIONS_FILE, "fieldRef": {"fieldPath": "metadata.annotations"}});
-        need(name, ours, json!({"name": name, "downwardAPI": {"items": [item]}}));
+        let field_ref = FieldRef { field_path: "metadata.annotations" };
+        let items = [DownwardApiFile { path: Layout::ANNOTATIONS_FILE, field_ref }];
+        need(name, ours, VolumeSource::DownwardApi { items });
         if let Some(audience) = self.store.audience() {
-            let token =
-                json!({"path": "token", "audience": audience, "expirationSeconds": STORE_TOKEN_SECONDS});
             let ours = existing(STORE_TOKEN_VOLUME).is_some_and(|volume| volume.projected.is_some());
-            let sources = json!([{"serviceAccountToken": token}]);
-            need(
-                STORE_TOKEN_VOLUME,
-                ours,
-                json!({"name": STORE_TOKEN_VOLUME, "projected": {"defaultMode": 0o444, "sources": sources}}),
-            );
+            let expiration_seconds = STORE_TOKEN_SECONDS;
+            let token = ProjectedSource::ServiceAccountToken { path: "token", audience, expiration_seconds };
+            let source = VolumeSource::Projected { default_mode: FileMode::ALL, sources: vec![token] };
+            need(STORE_TOKEN_VOLUME, ours, source);
         }
     }
 
@@ -191,7 +184,7 @@ impl Fetcher<'_> {
         if if first { order.starts_with(&wanted) } else { order.ends_with(&wanted) } {
             return;
         }
-        let list = spec("initContainers");
+        let list = "/spec/initContainers";
         let mut exists = self.pod.spec.init_containers.is_some();
         for (rank, (name, reason)) in ours.into_iter().enumerate() {
             let at = order.iter().position(|other| *other == name);
@@ -200,16 +193,16 @@ impl Fetcher<'_> {
             }
             let to = if first { rank } else { order.len() };
             order.insert(to, name);
-            let place = list.with_trailing_token(to);
+            let place = format!("{list}/{to}");
             match at {
                 Some(at) if at == to => {}
-                Some(at) => changes.relocate(list.with_trailing_token(at), place, Reason::Position),
+                Some(at) => changes.relocate(format!("{list}/{at}"), place, Reason::Position),
                 None => {
                     let container = self.container(name, views, user, mode);
                     if exists {
                         changes.add(place, container, reason);
                     } else {
-                        changes.add(list.clone(), Value::Array(vec![container]), reason);
+                        changes.add(list.to_owned(), container.in_list(), reason);
                         exists = true;
                     }
                 }
@@ -219,97 +212,6 @@ impl Fetcher<'_> {
 
     fn is_ours(&self, container: &Container<'_>) -> bool {
         container.mounts().iter().any(|mount| &*mount.name == self.names.secrets)
-    }
-
-    fn container(&self, name: &str, views: &[View<'_>], user: i64, mode: FileMode) -> Value {
-        let mut args = vec!["init".to_owned()];
-        let is_sidecar = name == self.names.refresh;
-        if let (true, Some(every)) = (is_sidecar, self.requests.injection.refresh) {
-            let whole_seconds = every.subsec_nanos() == 0;
-            args.push(if whole_seconds {
-                format!("--refresh={}s", every.as_secs())
-            } else {
-                format!("--refresh={}ms", every.as_millis())
-            });
-        }
-        let mut container = json!({
-            "name": name,
-            "image": self.settings.image,
-            "args": args,
-            "env": self.environment(views, mode),
-            "resources": self.settings.resources,
-            "volumeMounts": self.mounts(views.len()),
-            "securityContext": {
-                "runAsNonRoot": true,
-                "runAsUser": user,
-                "allowPrivilegeEscalation": false,
-                "readOnlyRootFilesystem": true,
-                "capabilities": {"drop": ["ALL"]},
-                "seccompProfile": {"type": "RuntimeDefault"}
-            }
-        });
-        if is_sidecar {
-            container["restartPolicy"] = "Always".into();
-        }
-        container
-    }
-
-    fn view_directory(&self, index: usize) -> String {
-        if index == 0 { self.directory.to_owned() } else { format!("{}-{}", self.directory, index + 1) }
-    }
-
-    fn environment(&self, views: &[View<'_>], mode: FileMode) -> Vec<Value> {
-        let field =
-            |name: &str, path: &str| json!({"name": name, "valueFrom": {"fieldRef": {"fieldPath": path}}});
-        // `$(` would be expanded by the kubelet.
-        let text = |name: &str, value: &str| json!({"name": name, "value": value.replace("$(", "$$(")});
-        let annotations =
-            format!("{}/{}", self.settings.layout.annotations_directory(), Layout::ANNOTATIONS_FILE);
-        let mut environment = vec![
-            field(variable::POD_NAME, "metadata.name"),
-            field(variable::POD_NAMESPACE, "metadata.namespace"),
-            field(variable::POD_UID, "metadata.uid"),
-            text(variable::STORE, &json!(self.store).to_string()),
-            text(variable::ANNOTATION_DOMAIN, self.settings.domain.as_str()),
-            text(variable::ANNOTATIONS_FILE, &annotations),
-            text(variable::LAYOUT, self.settings.layout.word()),
-            text(variable::PATH, self.directory),
-            text(variable::FILE_MODE, &mode.to_string()),
-        ];
-        if self.store.audience().is_some() {
-            environment.push(text(variable::TOKEN_FILE, &format!("{STORE_TOKEN}/token")));
-        }
-        if views::differ(views, self.requests) {
-            let views: Vec<_> = views
-                .iter()
-                .enumerate()
-                .map(|(index, view)| handover::View {
-                    directory: self.view_directory(index),
-                    secrets: view.secrets.iter().map(|request| request.name.as_str().to_owned()).collect(),
-                })
-                .collect();
-            environment.push(text(variable::VIEWS, &json!(views).to_string()));
-        }
-        environment
-    }
-
-    fn mounts(&self, views: usize) -> Vec<Value> {
-        let read_only =
-            |volume: &str, path: &str| json!({"name": volume, "mountPath": path, "readOnly": true});
-        let mut mounts: Vec<Value> = (0..views)
-            .map(|index| json!({"name": self.names.view_volume(index), "mountPath": self.view_directory(index)}))
-            .collect();
-        mounts.push(read_only(self.names.annotations, self.settings.layout.annotations_directory()));
-        if self.store.audience().is_some() {
-            mounts.push(read_only(STORE_TOKEN_VOLUME, STORE_TOKEN));
-        }
-        // The ServiceAccount plugin would add this mount after us, and the webhook be called a second time.
-        let containers = self.pod.spec.containers.iter().chain(init_containers(self.pod));
-        let token = containers.filter_map(|container| container.mount_at(API_TOKEN)).next();
-        if let Some(token) = token.filter(|mount| mount.name.starts_with("kube-api-access-")) {
-            mounts.push(read_only(&token.name, API_TOKEN));
-        }
-        mounts
     }
 }
 
@@ -329,8 +231,9 @@ fn add_variables(
             findings.warn_of_secret(&request.name, &message);
             continue;
         }
-        let reference = json!({"volumeName": volume, "path": Layout::ENVIRONMENT_FILE, "key": env.as_str()});
-        let variable = json!({"name": env.as_str(), "valueFrom": {"fileKeyRef": reference}});
+        let (path, key) = (Layout::ENVIRONMENT_FILE, env.as_str());
+        let source = EnvSource::ValueFrom(EnvVarSource::FileKeyRef { volume_name: volume, path, key });
+        let variable = Json::of(&parts::EnvVar { name: env.as_str(), source });
         let is_ours =
             |found: &EnvVar<'_>| {
                 found.value_from.as_ref().and_then(|source| source.file_key_ref.as_ref()).is_some_and(

@@ -215,7 +215,7 @@ fn inject_pod(
     match plan(&view, namespace, settings) {
         Ok(Verdict::Skip(_)) => Ok(None),
         Ok(Verdict::Inject(plan)) => {
-            let operations: Vec<PatchOperation> = plan.changes.iter().map(|c| c.operation.clone()).collect();
+            let operations: Vec<PatchOperation> = plan.changes.iter().map(Change::operation).collect();
             json_patch::patch(pod, &operations)
                 .map_err(|source| ManifestError::Patch { object: title.to_owned(), source })?;
             Ok(Some(plan))

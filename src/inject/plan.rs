@@ -7,19 +7,19 @@
 use std::collections::HashSet;
 use std::fmt;
 
-use super::changes::{Appender, Change, Changes, Reason, spec};
+use super::changes::{Appender, Change, Changes, List, Reason};
 use super::containers::{self, init_containers};
 use super::fetcher::{Fetcher, Names};
+use super::parts::Json;
 use super::pod::Pod;
 use super::references;
 use super::settings::Settings;
 use super::status::{Status, hash_of};
 use crate::domain::{Family, Fault, Grammar, Layout, Parsed, Problem, RequestName, Requests, Warning};
 use crate::handover::StoreSettings;
-use jsonptr::PointerBuf;
 
 /// What is to be done with a pod.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verdict {
     /// Nothing.
     Skip(Skipped),
@@ -41,7 +41,7 @@ pub enum Skipped {
 }
 
 /// What is to be changed.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Plan {
     /// In the order in which they must be applied.
     pub changes: Vec<Change>,
@@ -188,9 +188,9 @@ impl<'a> Planner<'a> {
         let status = Status::new(&hash, targets);
         let is_noted = note.as_ref() == Some(&status);
         if !is_noted && (note.is_some() || !changes.is_empty()) {
-            let path =
-                PointerBuf::from_tokens(["metadata", "annotations", &self.settings.domain.status_key()]);
-            changes.add(path, status.to_text().into(), Reason::Status);
+            // A key of a domain has a `/`, which a JSON pointer escapes, and no `~`.
+            let key = self.settings.domain.status_key().replace('/', "~1");
+            changes.add(format!("/metadata/annotations/{key}"), Json::of(&status.to_text()), Reason::Status);
         }
         let injected = self.injected();
         Ok(Verdict::Inject(Plan { changes: changes.into_vec(), warnings: findings.warnings, hash, injected }))
@@ -213,7 +213,7 @@ impl<'a> Planner<'a> {
             (None, Some(claimed)) => targets.retain(|target| claimed.contains(target.name())),
             (None, None) => {}
         }
-        let mut volumes = Appender::new(spec("volumes"), self.pod.spec.volumes.is_some());
+        let mut volumes = Appender::new(List::Volumes, self.pod.spec.volumes.is_some());
         references::plan(self.pod, self.requests, &mut targets, &mut volumes, &mut changes, findings);
         if let (true, Some(store)) = (self.requests.needs_init(), store) {
             let fetcher = Fetcher {
@@ -243,10 +243,11 @@ impl<'a> Planner<'a> {
             }
             None if wanted.as_str() == "default" => {}
             None => {
-                changes.add(spec("serviceAccountName"), wanted.as_str().into(), Reason::ServiceAccount);
+                let account = Json::of(&wanted.as_str());
+                changes.add("/spec/serviceAccountName".to_owned(), account, Reason::ServiceAccount);
                 // Those of the account that the pod no longer has. The plugin runs again and fills an empty list.
                 if self.pod.has_pull_secrets_of_its_account() {
-                    changes.remove(spec("imagePullSecrets"), Reason::ServiceAccount);
+                    changes.remove("/spec/imagePullSecrets".to_owned(), Reason::ServiceAccount);
                 }
             }
         }

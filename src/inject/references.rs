@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::{Value, json};
-
 use super::changes::{Appender, Changes, Reason};
 use super::containers::Target;
+use super::parts::{
+    self, EnvSource, EnvVarSource, Json, KeyToPath, ProjectedSource, SecretRef, VolumeSource,
+};
 use super::plan::{DenialKind, Findings};
 use super::pod::{EnvVar, Pod, Volume};
 use crate::domain::{
@@ -35,9 +36,10 @@ pub(super) fn plan(
         let Delivery::Kubernetes(secret) = &request.delivery else { continue };
         match &secret.target {
             KubernetesTarget::Env { key, env } => {
-                let mut source = json!({"name": secret.secret.as_str(), "key": key.as_str()});
-                add_optional(&mut source, secret.optional);
-                let variable = json!({"name": env.as_str(), "valueFrom": {"secretKeyRef": source}});
+                let (name, key_name, optional) = (secret.secret.as_str(), key.as_str(), secret.optional);
+                let source = EnvVarSource::SecretKeyRef { name, key: key_name, optional };
+                let source = EnvSource::ValueFrom(source);
+                let variable = Json::of(&parts::EnvVar { name: env.as_str(), source });
                 let is_ours = |found: &EnvVar<'_>| refers_to(found, secret, key);
                 for target in targets.iter_mut().filter(|target| target.receives(request)) {
                     add_variable(target, request, env, &variable, is_ours, changes, findings);
@@ -71,7 +73,7 @@ pub(super) fn add_variable(
     target: &mut Target<'_>,
     request: &SecretRequest,
     env: &EnvName,
-    variable: &Value,
+    variable: &Json,
     is_ours: impl Fn(&EnvVar<'_>) -> bool,
     changes: &mut Changes,
     findings: &mut Findings<'_>,
@@ -83,7 +85,7 @@ pub(super) fn add_variable(
             let message = format!("container {} sets {env} itself, and that stays", target.name());
             findings.warn_of_secret(&request.name, &message);
         }
-        None => target.env.push(changes, variable.clone(), reason(request)),
+        None => target.env.push(changes, variable, reason(request)),
     }
 }
 
@@ -102,13 +104,9 @@ fn add_env_from(
     if present {
         return;
     }
-    let mut reference = json!({"name": secret.secret.as_str()});
-    add_optional(&mut reference, secret.optional);
-    let mut source = json!({"secretRef": reference});
-    if let Some(prefix) = prefix {
-        source["prefix"] = prefix.into();
-    }
-    target.env_from.push(changes, source, reason(request));
+    let secret_ref = SecretRef { name: secret.secret.as_str(), optional: secret.optional };
+    let source = Json::of(&parts::EnvFrom { secret_ref, prefix });
+    target.env_from.push(changes, &source, reason(request));
 }
 
 fn add_directory(
@@ -123,7 +121,6 @@ fn add_directory(
     // Requests for one directory have the same readers: the domain sees to that.
     let request = files[0].request;
     let name = volume_name(request.name.as_str());
-    let volume = volume(&name, files);
     match pod.spec.volumes.iter().flatten().find(|volume| *volume.name == *name) {
         Some(found) if is_of_secrets(found, files) => {}
         Some(_) => {
@@ -131,7 +128,7 @@ fn add_directory(
                 format!("the pod has another volume {name}, which keystow needs for {}", request.name);
             findings.fault(DenialKind::Clash, message);
         }
-        None => volumes.push(changes, volume, reason(request)),
+        None => volumes.push(changes, &volume(&name, files), reason(request)),
     }
     let mut warned = false;
     for target in targets.iter_mut().filter(|target| target.receives(request)) {
@@ -180,20 +177,14 @@ pub(super) fn mount(
                 );
                 findings.fault(DenialKind::Clash, message);
             }
-            let mount = json!({"name": volume, "mountPath": path, "readOnly": true});
-            target.mounts.push(changes, mount, reason);
+            let mount = parts::VolumeMount { name: volume, mount_path: path, read_only: true };
+            target.mounts.push(changes, &Json::of(&mount), reason);
         }
     }
 }
 
 fn reason(request: &SecretRequest) -> Reason {
     Reason::Secret(request.name.as_str().to_owned())
-}
-
-fn add_optional(reference: &mut Value, optional: bool) {
-    if optional {
-        reference["optional"] = true.into();
-    }
 }
 
 /// Whether a volume of our name shows what ours would.
@@ -206,38 +197,38 @@ fn is_of_secrets(found: &Volume<'_>, files: &[FileRequest<'_>]) -> bool {
     }
 }
 
-fn volume(name: &str, files: &[FileRequest<'_>]) -> Value {
+fn volume(name: &str, files: &[FileRequest<'_>]) -> Json {
     let mut sources: BTreeMap<&str, Vec<&FileRequest<'_>>> = BTreeMap::new();
     for file in files {
         sources.entry(file.secret.secret.as_str()).or_default().push(file);
     }
     let whole = files.iter().filter(|file| file.key.is_none()).map(|file| file.mode);
-    let mode = whole.min().or(files.iter().map(|file| file.mode).min()).unwrap_or(FileMode::OWNER).bits();
-    let mut sources: Vec<Value> = sources.into_iter().map(|(secret, files)| source(secret, &files)).collect();
-    if let ([only], Some(file)) = (sources.as_mut_slice(), files.first()) {
-        let mut secret = json!({"secretName": file.secret.secret.as_str(), "defaultMode": mode});
-        for field in ["items", "optional"] {
-            if let Some(value) = only.get_mut(field) {
-                secret[field] = value.take();
-            }
+    let default_mode = whole.min().or(files.iter().map(|file| file.mode).min()).unwrap_or(FileMode::OWNER);
+    let is_optional = |files: &[&FileRequest<'_>]| files.iter().all(|file| file.secret.optional);
+    let source = match sources.first_key_value() {
+        Some((secret_name, files)) if sources.len() == 1 => {
+            let (items, optional) = (items(files), is_optional(files));
+            VolumeSource::Secret { secret_name, default_mode, items, optional }
         }
-        return json!({"name": name, "secret": secret});
-    }
-    let sources: Vec<Value> = sources.into_iter().map(|source| json!({"secret": source})).collect();
-    json!({"name": name, "projected": {"defaultMode": mode, "sources": sources}})
+        _ => {
+            let sources = sources.iter().map(|(name, files)| ProjectedSource::Secret {
+                name,
+                items: items(files),
+                optional: is_optional(files),
+            });
+            VolumeSource::Projected { default_mode, sources: sources.collect() }
+        }
+    };
+    Json::of(&parts::Volume { name, source })
 }
 
-/// What is shown of one Secret: the keys that were asked for, or all if one request asks for all.
-fn source(secret: &str, files: &[&FileRequest<'_>]) -> Value {
-    let mut source = json!({"name": secret});
+/// The keys of one Secret that were asked for; none, which means all, if one request asks for all.
+fn items<'r>(files: &[&FileRequest<'r>]) -> Vec<KeyToPath<'r>> {
     let keys: Option<BTreeMap<&SecretKey, FileMode>> =
         files.iter().map(|file| file.key.map(|key| (key, file.mode))).collect();
-    if let Some(keys) = keys {
-        let item = |(key, mode): (&SecretKey, FileMode)| json!({"key": key.as_str(), "path": key.as_str(), "mode": mode.bits()});
-        source["items"] = keys.into_iter().map(item).collect();
-    }
-    add_optional(&mut source, files.iter().all(|file| file.secret.optional));
-    source
+    let item =
+        |(key, mode): (&'r SecretKey, FileMode)| KeyToPath { key: key.as_str(), path: key.as_str(), mode };
+    keys.into_iter().flatten().map(item).collect()
 }
 
 /// The request's name as a DNS label behind a prefix that no other volume of ours has; where letters had to change,

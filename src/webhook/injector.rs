@@ -15,7 +15,7 @@ use serde_json::error::Category;
 
 use super::review::{Answer, DenialReason, Outcome, Record, Review};
 use crate::domain::Warning;
-use crate::inject::{DenialKind, Plan, Pod, Settings, Verdict, plan};
+use crate::inject::{DenialKind, Plan, Pod, Settings, Verdict, plan, to_json_patch};
 
 /// Decides with the injection of [`crate::inject`].
 #[derive(Debug)]
@@ -201,16 +201,11 @@ fn inject(request: &Request<'_, Pod<'_>>, plan: &Plan, mut record: Record) -> An
         response.audit_annotations = Some(AuditAnnotations { injected, hash: &plan.hash });
     }
     if !plan.changes.is_empty() {
-        let operations: Vec<_> = plan.changes.iter().map(|change| &change.operation).collect();
-        match serde_json::to_vec(&operations) {
-            Ok(patch) => {
-                response.patch_type = Some("JSONPatch");
-                response.patch = Some(base64::engine::general_purpose::STANDARD.encode(patch));
-            }
-            Err(failure) => return unreadable(request, &failure),
-        }
+        let patch = to_json_patch(&plan.changes);
+        response.patch_type = Some("JSONPatch");
+        response.patch = Some(base64::engine::general_purpose::STANDARD.encode(patch));
         record.outcome = Outcome::Injected;
-        record.operations = operations.len();
+        record.operations = plan.changes.len();
     }
     reply(response, record)
 }

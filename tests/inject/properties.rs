@@ -162,7 +162,7 @@ fn decide(pod: &Value, settings: &Settings) -> Result<Vec<PatchOperation>, Denia
     let view = Pod::from_json(json.as_bytes()).expect("a pod");
     plan(&view, "demo", settings).map(|verdict| match verdict {
         Verdict::Skip(_) => Vec::new(),
-        Verdict::Inject(plan) => plan.changes.into_iter().map(|change| change.operation).collect(),
+        Verdict::Inject(plan) => plan.changes.iter().map(keystow::inject::Change::operation).collect(),
     })
 }
 

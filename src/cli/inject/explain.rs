@@ -3,12 +3,11 @@
 use std::fmt::Write as _;
 
 use anstyle::{AnsiColor, Style};
-use json_patch::PatchOperation;
 use similar::{ChangeTag, TextDiff};
 
 use crate::domain::{AnnotationDomain, Family};
+use crate::inject::Reason;
 use crate::inject::manifest::{Document, Injected, to_yaml};
-use crate::inject::{Change, Reason};
 
 const ADDED: Style = AnsiColor::Green.on_default();
 const REMOVED: Style = AnsiColor::Red.on_default();
@@ -24,15 +23,12 @@ fn explain(object: &Injected, domain: &AnnotationDomain) -> Result<String, Strin
     let mut text = String::new();
     // Writing to a string does not fail.
     let _ = writeln!(text, "{TITLE}{}: {} change(s){TITLE:#}", object.object, object.changes.len());
-    let width = object.changes.iter().map(|change| path(change).len()).max().unwrap_or_default();
+    let width = object.changes.iter().map(|change| change.path().len()).max().unwrap_or_default();
     for change in &object.changes {
-        let (style, sign) = match change.operation {
-            PatchOperation::Remove(_) => (REMOVED, '-'),
-            _ => (ADDED, '+'),
-        };
+        let (style, sign) = if change.removes() { (REMOVED, '-') } else { (ADDED, '+') };
         let because = because(&change.reason, domain);
         let _ =
-            writeln!(text, "  {style}{sign} {:width$}{style:#}  {REASON}{because}{REASON:#}", path(change));
+            writeln!(text, "  {style}{sign} {:width$}{style:#}  {REASON}{because}{REASON:#}", change.path());
     }
     let (before, after) = (to_yaml(&object.before)?, to_yaml(&object.after)?);
     let diff = TextDiff::from_lines(&before, &after);
@@ -49,17 +45,6 @@ fn explain(object: &Injected, domain: &AnnotationDomain) -> Result<String, Strin
     }
     text.push('\n');
     Ok(text)
-}
-
-fn path(change: &Change) -> &str {
-    match &change.operation {
-        PatchOperation::Add(operation) => operation.path.as_str(),
-        PatchOperation::Remove(operation) => operation.path.as_str(),
-        PatchOperation::Move(operation) => operation.path.as_str(),
-        PatchOperation::Replace(operation) => operation.path.as_str(),
-        PatchOperation::Copy(operation) => operation.path.as_str(),
-        PatchOperation::Test(operation) => operation.path.as_str(),
-    }
 }
 
 fn because(reason: &Reason, domain: &AnnotationDomain) -> String {
