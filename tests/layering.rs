@@ -1,8 +1,8 @@
 //! Holds the layers of the crate: what each may import, read from the source as text.
 //!
-//! Rules are about `use` and about paths that are written out (`std::fs::read(…)`). Test code is free, and so is
-//! what stands in comments and strings. What is brought in under a cover that hides a forbidden part (`use
-//! std::time;`, `use std::*;`) counts as bringing in the part.
+//! Rules are about `use`, about paths that are written out (`std::fs::read(…)`), and about paths that begin with an
+//! imported name (`use std::fs; … fs::read(…)`). Test code is free, and so is what stands in comments and strings. What
+//! is brought in with all its parts (`use std::*;`, `pub use std::time;`) counts as bringing in the forbidden ones.
 
 #[path = "source/mod.rs"]
 mod source;
@@ -11,7 +11,8 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::path::Path;
 
-use source::{Kind, Production, Token};
+use source::Production;
+use source::paths::{self, Named};
 
 /// What reaches out of a function of values: the system, the clock, threads.
 const IMPURE: &[&str] = &[
@@ -150,26 +151,18 @@ impl fmt::Display for Violation {
     }
 }
 
-/// A path that the source names.
-#[derive(Debug)]
-struct Named {
-    segments: Vec<String>,
-    line: usize,
-    /// By `use`, so that parts of it can be named later.
-    is_imported: bool,
-}
-
 /// What a source text of a module breaks.
 fn violations(module: &[&str], text: &str, crates: &[String]) -> Vec<Violation> {
     let layer = layer_of(module.first().unwrap_or(&"lib")).expect("a module with a layer");
     let Production { tokens, .. } = source::without_tests(&source::tokens(text));
-    let mut reader = Reader::new(&tokens, module, crates);
-    reader.read();
-    let mut found: Vec<Violation> = reader
-        .named
+    let named = paths::named(&tokens, module, crates);
+    let mut found: Vec<Violation> = named
         .iter()
-        .filter(|named| !layer.allows(named))
-        .map(|named| Violation { line: named.line, layer: layer.name, used: named.segments.join("::") })
+        // What came in by an import that is refused already is not told again.
+        .filter(|named| {
+            !layer.allows(named) && named.import.as_ref().is_none_or(|path| layer.allows_path(path))
+        })
+        .map(|named| Violation { line: named.line, layer: layer.name, used: named.path.join("::") })
         .collect();
     if !layer.is_async {
         let asynchronous = tokens.iter().filter(|token| token.is_word("async") || token.is_word("await"));
@@ -184,197 +177,32 @@ fn violations(module: &[&str], text: &str, crates: &[String]) -> Vec<Violation> 
 
 impl Layer {
     fn allows(&self, named: &Named) -> bool {
-        let segments: Vec<&str> = named.segments.iter().map(String::as_str).collect();
-        if let ["crate", rest @ ..] = segments.as_slice() {
+        // Parts of it can be named later where we do not see it.
+        let opens = |rule: &str| named.is_open && begins_with(&named.path, rule);
+        self.allows_path(&named.path) && !self.never.iter().any(|rule| opens(rule))
+    }
+
+    fn allows_path(&self, path: &[String]) -> bool {
+        if let [first, rest @ ..] = path
+            && first == "crate"
+        {
             // What is in no layer's module is an item of lib.rs.
             let target =
                 rest.first().and_then(|module| layer_of(module)).map_or("command line", |layer| layer.name);
             return self.sees.contains(&target);
         }
-        let begins_with =
-            |rule: &str| rule.split("::").zip(&segments).all(|(rule, segment)| rule == *segment);
-        let is_within = |rule: &str| begins_with(rule) && segments.len() >= rule.split("::").count();
+        let is_within = |rule: &str| begins_with(path, rule) && path.len() >= rule.split("::").count();
         let is_allowed = match self.crates {
             Crates::Any => true,
             Crates::Only(rules) => rules.iter().any(|rule| is_within(rule)),
         };
-        let is_cover = |rule: &str| named.is_imported && begins_with(rule);
-        is_allowed && !self.never.iter().any(|rule| is_within(rule) || is_cover(rule))
+        is_allowed && !self.never.iter().any(|rule| is_within(rule))
     }
 }
 
-/// Reads the paths of a file.
-struct Reader<'t> {
-    tokens: &'t [Token],
-    at: usize,
-    /// Where we are: the module of the file, and inline modules in it with the depth of their braces.
-    module: Vec<String>,
-    inline: Vec<usize>,
-    depth: usize,
-    crates: &'t [String],
-    /// Names that mean something of the file's own.
-    local: BTreeSet<String>,
-    named: Vec<Named>,
-}
-
-impl<'t> Reader<'t> {
-    fn new(tokens: &'t [Token], module: &[&str], crates: &'t [String]) -> Self {
-        let local = tokens.windows(2).filter(|pair| pair[0].is_word("mod")).map(|pair| pair[1].text.clone());
-        Self {
-            tokens,
-            at: 0,
-            module: module.iter().map(ToString::to_string).collect(),
-            inline: Vec::new(),
-            depth: 0,
-            crates,
-            local: local.collect(),
-            named: Vec::new(),
-        }
-    }
-
-    fn peek(&self) -> Option<&'t Token> {
-        self.tokens.get(self.at)
-    }
-
-    fn skip_sign(&mut self, sign: &str) -> bool {
-        let is_there = self.peek().is_some_and(|token| token.is(sign));
-        self.at += usize::from(is_there);
-        is_there
-    }
-
-    fn word(&mut self) -> Option<String> {
-        let token = self.peek().filter(|token| token.kind == Kind::Word)?;
-        self.at += 1;
-        Some(token.text.clone())
-    }
-
-    fn read(&mut self) {
-        while let Some(token) = self.peek() {
-            let next_is = |sign| self.tokens.get(self.at + 1).is_some_and(|next| next.is(sign));
-            if token.is_word("use") && !next_is("<") {
-                self.at += 1;
-                self.skip_sign("::");
-                self.tree(&[], token.line);
-            } else if token.is_word("mod") {
-                self.at += 1;
-                self.inline_module();
-            } else if token.kind == Kind::Word {
-                self.path(token.line);
-            } else {
-                self.brace(token);
-                self.at += 1;
-            }
-        }
-    }
-
-    fn inline_module(&mut self) {
-        let Some(name) = self.word() else { return };
-        if self.peek().is_some_and(|token| token.is("{")) {
-            self.module.push(name);
-            self.inline.push(self.depth);
-        }
-    }
-
-    fn brace(&mut self, token: &Token) {
-        if token.is("{") {
-            self.depth += 1;
-        } else if token.is("}") {
-            self.depth = self.depth.saturating_sub(1);
-            if self.inline.last() == Some(&self.depth) {
-                self.inline.pop();
-                self.module.pop();
-            }
-        }
-    }
-
-    /// A path in code. One segment alone names nothing of another crate.
-    fn path(&mut self, line: usize) {
-        let is_field = self.at > 0 && self.tokens[self.at - 1].is(".");
-        let mut segments = Vec::from_iter(self.word());
-        while self.peek().is_some_and(|token| token.is("::"))
-            && self.tokens.get(self.at + 1).is_some_and(|token| token.kind == Kind::Word)
-        {
-            self.at += 1;
-            segments.extend(self.word());
-        }
-        let first = segments[0].as_str();
-        let is_own = matches!(first, "crate" | "self" | "super");
-        let is_foreign = !self.local.contains(first) && self.crates.iter().any(|known| known == first);
-        if segments.len() > 1 && !is_field && (is_own || is_foreign) {
-            self.name(segments, line, false);
-        }
-    }
-
-    /// What stands behind `use`, or in its braces.
-    fn tree(&mut self, prefix: &[String], line: usize) {
-        let mut segments = prefix.to_vec();
-        loop {
-            if self.skip_sign("{") {
-                while !self.skip_sign("}") && self.peek().is_some() {
-                    self.tree(&segments, line);
-                    self.skip_sign(",");
-                }
-                return;
-            }
-            if self.skip_sign("*") {
-                return self.import(segments, None, line);
-            }
-            match self.word() {
-                // `a::{self}` is `a`; `self` in front is this module.
-                Some(word) if word == "self" && !segments.is_empty() => {}
-                Some(word) => segments.push(word),
-                // No Rust, and not for us to say so.
-                None => return self.at += 1,
-            }
-            if !self.skip_sign("::") {
-                break;
-            }
-        }
-        let bound = match self.peek() {
-            Some(token) if token.is_word("as") => {
-                self.at += 1;
-                self.word()
-            }
-            _ => segments.last().cloned(),
-        };
-        self.import(segments, bound, line);
-    }
-
-    fn import(&mut self, segments: Vec<String>, bound: Option<String>, line: usize) {
-        let first = segments.first().cloned().unwrap_or_default();
-        // A module or a type of this file, whose own imports are looked at where they stand.
-        let is_local = self.local.contains(&first) || first.starts_with(char::is_uppercase);
-        if segments.len() > 1 {
-            self.local.extend(bound);
-        }
-        if !is_local {
-            self.name(segments, line, true);
-        }
-    }
-
-    fn name(&mut self, segments: Vec<String>, line: usize, is_imported: bool) {
-        let mut rest = segments.as_slice();
-        let mut base = match rest.first().map(String::as_str) {
-            Some("crate") => Vec::new(),
-            Some("self" | "super") => self.module.clone(),
-            // The standard library by its other names.
-            Some("core" | "alloc") => {
-                let segments = std::iter::once("std".to_owned()).chain(rest[1..].iter().cloned()).collect();
-                return self.named.push(Named { segments, line, is_imported });
-            }
-            _ => return self.named.push(Named { segments, line, is_imported }),
-        };
-        while let [first, more @ ..] = rest
-            && matches!(first.as_str(), "crate" | "self" | "super")
-        {
-            if first == "super" {
-                base.pop();
-            }
-            rest = more;
-        }
-        let segments = std::iter::once("crate".to_owned()).chain(base).chain(rest.iter().cloned()).collect();
-        self.named.push(Named { segments, line, is_imported });
-    }
+/// Whether one of them is the beginning of the other.
+fn begins_with(path: &[String], rule: &str) -> bool {
+    rule.split("::").zip(path).all(|(rule, segment)| rule == segment)
 }
 
 /// The crates that a path can begin with: the standard library and the dependencies of Cargo.toml.
@@ -441,9 +269,17 @@ fn violations_are_caught() {
         (&["domain"], "pub(crate) use std::{fmt, fs as files};", "std::fs"),
         (&["domain"], "async fn f() {}", "async"),
         (&["handover"], "use crate::inject;", "crate::inject"),
-        (&["inject", "plan"], "use std::time;", "std::time"),
+        (&["inject", "plan"], "use std::time; fn f() { time::Instant::now(); }", "std::time::Instant::now"),
+        (
+            &["inject"],
+            "fn f() { clock::SystemTime::now(); } use std::time as clock;",
+            "std::time::SystemTime::now",
+        ),
+        (&["inject"], "use std::io::{self, Write}; fn f() { io::stdin(); }", "std::io::stdin"),
+        (&["inject"], "use std as s; fn f() { s::fs::read(\"x\"); }", "std::fs::read"),
         (&["inject"], "use std::*;", "std"),
-        (&["inject"], "use std::time::{self, Duration};", "std::time"),
+        (&["inject"], "use std::time::*;", "std::time"),
+        (&["inject"], "pub(crate) use std::time;", "std::time"),
         (
             &["inject"],
             "fn f() -> core::time::Duration { ::std::time::Instant::now().elapsed() }",
@@ -495,6 +331,7 @@ fn what_a_layer_may_do_is_no_violation() {
         (&["domain"], "#[cfg(test)] #[allow(x)] use {std::fs, tokio::fs}; #[cfg(test)] mod tests; struct A;"),
         (&["domain"], "fn f() -> impl Fn() + use<> { self.tokio::<T>() }"),
         (&["inject"], "use aws_lc_rs::digest; fn f() { digest::digest(&digest::SHA256, &[]); }"),
+        (&["inject"], "use std::{io, time}; fn f(w: &mut dyn io::Write) -> time::Duration { g() }"),
         (&["inject"], "use crate::domain::bytes; fn f() { bytes::read(); }"),
         (&["store"], "use kube::Client; async fn f() { tokio::fs::read(\"x\").await; crate::domain::g(); }"),
         (&["webhook"], "use crate::{config, inject::Plan}; use tracing::info; fn f() { std::env::vars(); }"),

@@ -5,7 +5,7 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
-readonly which=(--locked --all-features --lib --bins --tests)
+readonly which=(--locked --all-features --tests)
 
 say() { printf '%s\n' "$*" >&2; }
 

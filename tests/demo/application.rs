@@ -87,11 +87,11 @@ pub(crate) async fn show<S: SecretSource>(place: Place<'_, S>, pod: Pod, example
         [] => "lay out the pod's volumes; there is no init container to run".to_owned(),
         inits => format!("lay out the pod's volumes, run {}", inits.join(", ")),
     };
-    let start = async { place.node.run(pod).await.map_err(|error| refused(error)) };
+    let start = async { place.node.run(pod).await.map_err(refused) };
     let running = screen::step(&what, start).await?;
     for container in &spec.containers {
         screen::note(&format!("what {} sees:", container.name));
-        let view = running.view(&container.name).await.map_err(|error| refused(error))?;
+        let view = running.view(&container.name).await.map_err(refused)?;
         show_files(&view);
         show_variables(container, &view);
         expect(&view, example)?;
@@ -168,7 +168,7 @@ async fn read_as_application<S: SecretSource>(
     let what = "read /secret/secret as a process of the application";
     let read = async {
         let finished = running.exec(&container.name, &["cat", "/secret/secret"]).await;
-        let finished = finished.map_err(|error| refused(error))?;
+        let finished = finished.map_err(refused)?;
         match finished.code == Some(0) && finished.stdout.as_bytes() == file.content {
             true => Ok(()),
             false => Err(Failure::new(what, finished.stderr)),

@@ -34,6 +34,9 @@ pub(crate) async fn demo(keystow: &Keystow, examples: &[Example], stage: &Stage)
 
     for example in examples {
         screen::title(&format!("{}: {}", example.name(), example.shows));
+        screen::note(
+            "what keystow adds and why, before and after, as `keystow inject --explain` shows it:\n",
+        );
         keystow.explain(&example.file).await?;
         if let Some(workload) = &example.workload.template_of {
             screen::note(&format!(
@@ -136,7 +139,7 @@ fn show_stored(pod: &Pod) {
     screen::entry("annotation inject.…/status", status(pod).unwrap_or_default());
 }
 
-/// The mounts and the variables of a container.
+/// The mounts of a container, and its variables from Secrets.
 fn parts(container: &Container) -> String {
     let mount = |mount: &VolumeMount| {
         let read_only = if mount.read_only == Some(true) { " (read-only)" } else { "" };
@@ -144,13 +147,10 @@ fn parts(container: &Container) -> String {
     };
     let mounts: Vec<String> = container.volume_mounts.iter().flatten().map(mount).collect();
     let variable = |variable: &EnvVar| {
-        let key = variable.value_from.as_ref().and_then(|from| from.secret_key_ref.as_ref());
-        match key {
-            Some(key) => format!("{} from Secret {}, {}", variable.name, key.name, key.key),
-            None => variable.name.clone(),
-        }
+        let key = variable.value_from.as_ref()?.secret_key_ref.as_ref()?;
+        Some(format!("{} from Secret {}, key {}", variable.name, key.name, key.key))
     };
-    let variables: Vec<String> = container.env.iter().flatten().map(variable).collect();
+    let variables: Vec<String> = container.env.iter().flatten().filter_map(variable).collect();
     let parts = [("mounts", mounts), ("env", variables)];
     let parts = parts.iter().filter(|(_, list)| !list.is_empty());
     parts.map(|(what, list)| format!("{what} {}", list.join(", "))).collect::<Vec<_>>().join("; ")

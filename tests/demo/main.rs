@@ -71,8 +71,9 @@ async fn demo() -> Outcome<()> {
     match control_plane().await? {
         None => cluster::demo(&keystow, &examples, &stage).await?,
         Some(reason) => {
-            screen
-                .warning(&format!("no control plane ({reason}): the same without one, by `keystow inject`"));
+            screen::warning(&format!(
+                "no control plane ({reason}): the same without one, by `keystow inject`"
+            ));
             offline::demo(&keystow, &examples, &stage).await?;
         }
     }
@@ -85,7 +86,9 @@ async fn control_plane() -> Outcome<Option<String>> {
     if Binaries::find().is_ok() {
         return Ok(None);
     }
-    screen::note("no control plane yet: building etcd and kube-apiserver, once, which takes minutes");
+    screen::note(
+        "no control plane yet: tests/control-plane/build.sh builds etcd and kube-apiserver, once, in minutes",
+    );
     // It tells its progress on stderr itself.
     let build = Command::new(BUILD_CONTROL_PLANE).stdin(Stdio::null()).stdout(Stdio::null()).status().await;
     let status = build.map_err(|error| Failure::new("building a control plane", error))?;

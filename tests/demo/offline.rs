@@ -11,6 +11,9 @@ pub(crate) async fn demo(keystow: &Keystow, examples: &[Example], stage: &Stage)
     let value = application::made_up_value()?;
     for example in examples {
         screen::title(&format!("{}: {}", example.name(), example.shows));
+        screen::note(
+            "what keystow adds and why, before and after, as `keystow inject --explain` shows it:\n",
+        );
         keystow.explain(&example.file).await?;
         let injected = screen::step("inject the manifest", keystow.injected(&example.file)).await?;
         let (mut workload, _) =

@@ -5,6 +5,8 @@
 
 #![allow(dead_code, reason = "each target that includes this uses its own part of it")]
 
+pub(crate) mod paths;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 
