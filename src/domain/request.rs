@@ -13,7 +13,7 @@ use super::parameters::Findings;
 use super::path::{StorageKey, StoragePath, StoragePrefix};
 use super::problem::{Fault, Problem, Rejection, Warning};
 use super::resource::ResourceRequest;
-use super::secret::{SecretRequest, StoredSecret};
+use super::secret::{SecretRequest, SecretType, StoredSecret};
 
 /// What a pod asks for. Each list is sorted by name.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -68,6 +68,32 @@ impl Requests {
     /// The secrets that the init container fetches.
     pub fn stored(&self) -> impl Iterator<Item = (&SecretRequest, &StoredSecret)> {
         self.secrets.iter().filter_map(|request| request.stored().map(|stored| (request, stored)))
+    }
+
+    /// What has no predictable local value, and why: it can be served by a real store only.
+    pub fn underivable(&self) -> Vec<(Family, &RequestName, &'static str)> {
+        let resources =
+            self.resources.iter().filter(|resource| resource.local_value.is_none()).map(|resource| {
+                (
+                    Family::Resource,
+                    &resource.name,
+                    "local values need a localModeValue in base64 here: nothing can be derived",
+                )
+            });
+        let secrets = self.stored().filter(|(_, stored)| stored.local_value.is_none());
+        let secrets = secrets.filter_map(|(request, stored)| {
+            let kind = stored.origin.kind();
+            let is_part = request.name.field().is_some_and(|field| kind.parts().contains(&field));
+            let why = match kind {
+                SecretType::Gpg => "local values need a localModeValue in base64 here: GPG keys are not derived",
+                SecretType::Rsa | SecretType::Ec | SecretType::Ed25519 if !is_part => {
+                    "local values need a localModeValue in base64 here, or a name that ends in _public or _private"
+                }
+                _ => return None,
+            };
+            Some((Family::Secret, &request.name, why))
+        });
+        resources.chain(secrets).collect()
     }
 
     /// Where a stored secret lives.

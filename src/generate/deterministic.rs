@@ -13,8 +13,7 @@
 //! first. A `localModeValue` wins over everything.
 //!
 //! Different from kees: a REFERENCE that names neither a value nor a size gets 128 bits, where kees gave an empty
-//! value without a word. That happens with the store `local` and with `remote-then-local` only: `local-mode=true`
-//! refuses such a request at admission.
+//! value without a word.
 //!
 //! Deliberately absent: OpenPGP keys, which are refused with a hint, and anything random.
 

@@ -32,6 +32,11 @@ impl<'a> Planner<'a> {
             );
             findings.fault_of(NOT_ALLOWED, Family::Init, "local-mode", message);
         }
+        if mode != LocalMode::Local && matches!(store, Some(StoreSettings::Local(_))) {
+            for (family, name, why) in self.requests.underivable() {
+                findings.fault_of(DenialKind::InvalidAnnotation, family, name.as_str(), why.to_owned());
+            }
+        }
         let by_path = !matches!(store, Some(StoreSettings::Local(_) | StoreSettings::Kubernetes(_)));
         let named = self.requests.storage.prefix.as_ref();
         let rules = &self.settings.prefixes;

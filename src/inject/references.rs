@@ -254,7 +254,7 @@ mod tests {
     fn volume_names_are_labels_and_stay_apart() {
         assert_eq!(volume_name("jwt"), "keystow-secret-jwt");
         let (dot, dash, upper) = (volume_name("a.b"), volume_name("a-b"), volume_name("A-b"));
-        assert!(dash.starts_with("keystow-secret-a-b-") && dot != dash && upper != dash && upper != dot);
+        assert!(dash == "keystow-secret-a-b" && dot != dash && upper != dash && upper != dot);
         // A request of this name must not take the place of the volume of fetched files.
         assert_ne!(volume_name("secrets"), "keystow-secrets");
         let long = volume_name(&"x.".repeat(31));

@@ -177,21 +177,9 @@ impl<'a> Agreement<'a, '_> {
 
     /// In local mode every value must be given or derivable.
     fn local_values(&mut self) {
-        if self.requests.storage.local_mode != LocalMode::Local {
-            return;
-        }
-        for resource in self.requests.resources.iter().filter(|resource| resource.local_value.is_none()) {
-            let message = "local-mode needs a localModeValue in base64: nothing can be derived".to_owned();
-            self.conflict(Family::Resource, &resource.name, message);
-        }
-        for (request, stored) in self.requests.stored() {
-            if let Origin::Reference { kind, size: None } = &stored.origin
-                && stored.local_value.is_none()
-                && !request.name.field().is_some_and(|field| kind.parts().contains(&field))
-            {
-                let message =
-                    "local-mode needs a localModeValue in base64, or a size to derive one".to_owned();
-                self.conflict(Family::Secret, &request.name, message);
+        if self.requests.storage.local_mode == LocalMode::Local {
+            for (family, name, why) in self.requests.underivable() {
+                self.conflict(family, name, why.to_owned());
             }
         }
     }

@@ -155,9 +155,11 @@ refusals! {
     storage_prefix_walks_up: [("init.D/storage-prefix", "/a/../b")]
         => ["init.D/storage-prefix: storage-prefix=/a/../b is not a storage prefix such as /veza/production, without `.` and `..` segments"];
     local_resource_without_value: [("init.D/local-mode", "true"), ("resource.D/x", "")]
-        => ["resource.D/x: local-mode needs a localModeValue in base64: nothing can be derived"];
-    local_reference_without_value: [("init.D/local-mode", "true"), ("secret.D/x", "kind=REFERENCE,type=RANDOM")]
-        => ["secret.D/x: local-mode needs a localModeValue in base64, or a size to derive one"];
+        => ["resource.D/x: local values need a localModeValue in base64 here: nothing can be derived"];
+    local_reference_without_value: [("init.D/local-mode", "true"), ("secret.D/x", "kind=REFERENCE,type=RSA")]
+        => ["secret.D/x: local values need a localModeValue in base64 here, or a name that ends in _public or _private"];
+    local_gpg_without_value: [("init.D/local-mode", "true"), ("secret.D/x_public", "kind=DYNAMIC,type=GPG,size=2048,userId=a<b>")]
+        => ["secret.D/x_public: local values need a localModeValue in base64 here: GPG keys are not derived"];
     every_steering_annotation: [
         ("inject.D/containers", "a,,b"), ("inject.D/enabled", "no"), ("inject.D/encoding", "hex"),
         ("inject.D/format", "toml"), ("inject.D/init-position", "middle"), ("inject.D/path", "/a/.."),
