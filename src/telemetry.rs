@@ -146,6 +146,15 @@ pub fn chain(error: &dyn StdError) -> String {
     line
 }
 
+/// For tests that read log lines. With one subscriber alone, tracing asks the thread that comes by a line first
+/// whether it is wanted, and that may be another test's, which has none: the line would be off for all.
+#[cfg(test)]
+pub(crate) fn keep_lines_on() {
+    static ANOTHER: std::sync::LazyLock<tracing::Dispatch> =
+        std::sync::LazyLock::new(|| tracing::Dispatch::new(tracing_subscriber::registry()));
+    std::sync::LazyLock::force(&ANOTHER);
+}
+
 #[cfg(test)]
 mod tests {
     use std::io;
@@ -177,6 +186,7 @@ mod tests {
         let sink = Sink::default();
         let writer = sink.clone();
         let subscriber = subscriber(settings, move || writer.clone(), colour).unwrap();
+        keep_lines_on();
         tracing::subscriber::with_default(subscriber, log);
         sink.text()
     }

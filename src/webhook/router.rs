@@ -349,6 +349,7 @@ mod tests {
         let writer = sink.clone();
         let settings = LogSettings { filter: "trace".to_owned(), ..LogSettings::default() };
         let subscriber = subscriber(&settings, move || writer.clone(), false).unwrap();
+        crate::telemetry::keep_lines_on();
         let guard = tracing::subscriber::set_default(subscriber);
         Called::with(RequestBounds::default()).post("application/json", body).await;
         drop(guard);

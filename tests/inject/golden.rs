@@ -58,7 +58,7 @@ fn try_one(name: &str, failures: &mut Vec<String>) {
         Ok(Verdict::Skip(_)) => {}
         Ok(Verdict::Inject(plan)) => {
             warned = plan.warnings.iter().map(ToString::to_string).collect();
-            let operations: Vec<_> = plan.changes.iter().map(|change| change.operation()).collect();
+            let operations: Vec<_> = plan.changes.iter().map(keystow::inject::Change::operation).collect();
             if !operations.is_empty() {
                 patch = Some(serde_json::to_string_pretty(&operations).unwrap() + "\n");
                 let mut patched = pod.clone();
