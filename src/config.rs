@@ -73,11 +73,12 @@ fn lines(mistakes: &[Mistake]) -> String {
 
 /// Reads the file; without one, the defaults.
 pub fn load(path: Option<&Path>) -> Result<Settings, ConfigError> {
-    let Some(path) = path else {
-        return Ok(read("").unwrap_or_else(|_| unreachable!("the defaults are right")));
+    let text = match path {
+        Some(path) => std::fs::read_to_string(path)
+            .map_err(|source| ConfigError::Read { path: path.to_owned(), source })?,
+        None => String::new(),
     };
-    let text = std::fs::read_to_string(path)
-        .map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
+    let path = path.unwrap_or(Path::new("(none)"));
     read(&text).map_err(|mistakes| ConfigError::Mistakes { path: path.to_owned(), mistakes })
 }
 
