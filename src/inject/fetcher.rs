@@ -8,11 +8,11 @@ use super::parts::{
     self, DownwardApiFile, EnvSource, EnvVarSource, FieldRef, Json, ProjectedSource, VolumeSource,
 };
 use super::plan::{DenialKind, Findings};
-use super::pod::{Container, EnvVar, Pod, PodSecurityContext};
+use super::pod::{EnvVar, Pod, PodSecurityContext};
 use super::references::{add_variable, mount};
 use super::settings::Settings;
 use super::views::{self, View};
-use crate::domain::{FileMode, InitPosition, Layout, Requests};
+use crate::domain::{Family, FileMode, InitPosition, Layout, Requests};
 use crate::handover::StoreSettings;
 
 /// Where the store's token is mounted.
@@ -88,6 +88,14 @@ impl Fetcher<'_> {
                 let target = &mut targets[*target];
                 mount(target, &volume, self.directory, Reason::Fetch, changes, findings);
                 add_variables(view, &volume, target, changes, findings);
+            }
+        }
+        if self.requests.injection.containers.is_some() {
+            // They were chosen by name; those that are served because all are get no word.
+            for target in targets.iter().filter(|target| !target.sees_files()) {
+                let message =
+                    format!("{} ends before the init container fetches: no file for it", target.name());
+                findings.warn_of(Family::Inject, "containers", &message);
             }
         }
         let (user, mode) = self.reader(&views, targets);
@@ -167,10 +175,18 @@ impl Fetcher<'_> {
         findings: &mut Findings<'_>,
     ) {
         let present = init_containers(self.pod);
-        for container in present.iter().chain(&self.pod.spec.containers) {
-            if self.names.contains(&container.name) && !self.is_ours(container) {
-                let message =
-                    format!("the pod has another container {}, which keystow needs", &*container.name);
+        let named_like_ours = present.iter().chain(&self.pod.spec.containers);
+        for container in named_like_ours.filter(|container| self.names.contains(&container.name)) {
+            let mounts = |volume: &str| container.mounts().iter().any(|mount| *mount.name == *volume);
+            let name = &*container.name;
+            if !mounts(self.names.secrets) {
+                let message = format!("the pod has another container {name}, which keystow needs");
+                return findings.fault(DenialKind::Clash, message);
+            }
+            if !(0..views.len()).all(|index| mounts(&self.names.view_volume(index))) {
+                let message = format!(
+                    "container {name} was injected for other annotations than the pod has: inject the original manifest"
+                );
                 return findings.fault(DenialKind::Clash, message);
             }
         }
@@ -208,10 +224,6 @@ impl Fetcher<'_> {
                 }
             }
         }
-    }
-
-    fn is_ours(&self, container: &Container<'_>) -> bool {
-        container.mounts().iter().any(|mount| &*mount.name == self.names.secrets)
     }
 }
 

@@ -101,9 +101,13 @@ impl Findings<'_> {
         self.fault(kind, Problem { annotation, fault: Fault::Conflict(message) }.to_string());
     }
 
-    pub(super) fn warn_of_secret(&mut self, name: &RequestName, message: &str) {
-        let annotation = self.settings.domain.key(Family::Secret, name.as_str());
+    pub(super) fn warn_of(&mut self, family: Family, key: &str, message: &str) {
+        let annotation = self.settings.domain.key(family, key);
         self.warnings.push(Warning::new(&annotation, message));
+    }
+
+    pub(super) fn warn_of_secret(&mut self, name: &RequestName, message: &str) {
+        self.warn_of(Family::Secret, name.as_str(), message);
     }
 }
 
@@ -237,9 +241,8 @@ impl<'a> Planner<'a> {
         match self.pod.chosen_service_account() {
             Some(chosen) if chosen == wanted.as_str() => {}
             Some(chosen) => {
-                let annotation = self.settings.domain.key(Family::Inject, "service-account");
                 let message = format!("the pod already runs as {chosen}, and that stays");
-                findings.warnings.push(Warning::new(&annotation, &message));
+                findings.warn_of(Family::Inject, "service-account", &message);
             }
             None if wanted.as_str() == "default" => {}
             None => {

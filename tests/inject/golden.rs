@@ -76,6 +76,9 @@ fn try_one(name: &str, failures: &mut Vec<String>) {
             denied = lines(denial.messages);
         }
     }
+    if name.ends_with("-is-refused") && denied.is_none() {
+        failures.push(format!("{name}: is not refused"));
+    }
     check(&file("patch.json"), patch, failures);
     check(&file("denied.txt"), denied, failures);
     check(&file("warnings.txt"), lines(warned), failures);
