@@ -155,18 +155,68 @@ fn read_injection(value: Value, mistakes: &mut Vec<Mistake>) -> Option<(String, 
     );
     let volume = section.take::<Value>("volume").unwrap_or_default();
     section.finish();
+    check_resources(&resources, mistakes);
     let mut section = Section::new("injection.volume".to_owned(), volume, mistakes);
     let medium = section.parse("medium", "Memory", |text| match text {
         "Memory" | "" => Ok(text.to_owned()),
         other => Err(format!("`{other}` is not `Memory`, or empty for the node's disk")),
     });
     let size_limit = section.parse("sizeLimit", "4Mi", |text| {
-        let plain = text.starts_with(|c: char| c.is_ascii_digit())
-            && text.chars().all(|c| c.is_ascii_alphanumeric() || c == '.');
-        if plain { Ok(text.to_owned()) } else { Err(format!("`{text}` is not a quantity such as 4Mi")) }
+        if is_quantity(text) {
+            Ok(text.to_owned())
+        } else {
+            Err(format!("`{text}` is not a quantity such as 4Mi"))
+        }
     });
     section.finish();
     Some((image?, resources, Volume { medium: medium?, size_limit: size_limit? }))
+}
+
+/// Kubernetes `ResourceRequirements`: requests and limits, each a map of quantities.
+fn check_resources(resources: &Value, mistakes: &mut Vec<Mistake>) {
+    for (list, amounts) in resources.as_object().into_iter().flatten() {
+        let path = format!("injection.resources.{list}");
+        let Some(amounts) = amounts.as_object().filter(|_| matches!(list.as_str(), "requests" | "limits"))
+        else {
+            mistakes.push(Mistake {
+                path,
+                message: "is not requests or limits with a map of quantities".to_owned(),
+            });
+            continue;
+        };
+        for (resource, amount) in amounts {
+            if !amount.is_number() && !amount.as_str().is_some_and(is_quantity) {
+                let message = format!("{amount} is not a quantity such as 10m or 16Mi");
+                mistakes.push(Mistake { path: format!("{path}.{resource}"), message });
+            }
+        }
+    }
+}
+
+/// Kubernetes `resource.Quantity`: a number and a suffix.
+fn is_quantity(text: &str) -> bool {
+    let end = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
+    let (number, suffix) = text.split_at(end);
+    number.parse::<f64>().is_ok()
+        && matches!(
+            suffix,
+            "" | "n"
+                | "u"
+                | "m"
+                | "k"
+                | "K"
+                | "M"
+                | "G"
+                | "T"
+                | "P"
+                | "E"
+                | "Ki"
+                | "Mi"
+                | "Gi"
+                | "Ti"
+                | "Pi"
+                | "Ei"
+        )
 }
 
 fn read_stores(value: Value, mistakes: &mut Vec<Mistake>) -> Option<Stores> {
@@ -196,7 +246,7 @@ fn read_stores(value: Value, mistakes: &mut Vec<Mistake>) -> Option<Stores> {
     let stores = default.and_then(|default| Stores::new(default, by_name));
     if stores.is_none() {
         mistakes
-            .push(Mistake { path: path("default"), message: format!("is not the name of a store: {known}") });
+            .push(Mistake { path: path("default"), message: format!("is not one of the stores: {known}") });
     }
     stores
 }
@@ -205,6 +255,12 @@ fn read_prefixes(index: usize, rule: Value, mistakes: &mut Vec<Mistake>) -> Pref
     let mut section = Section::new(format!("prefixes[{index}]"), rule, mistakes);
     let namespaces = section.patterns("namespaces");
     let allow = section.take::<Vec<String>>("allow").unwrap_or_default();
+    if namespaces.is_empty() || allow.is_empty() {
+        section.mistake(
+            "namespaces",
+            "a rule needs namespaces and allow, each with at least one entry".to_owned(),
+        );
+    }
     if let Some(relative) = allow.iter().find(|prefix| !prefix.starts_with('/')) {
         section.mistake("allow", format!("`{relative}` does not begin with /"));
     }
@@ -294,7 +350,7 @@ mod tests {
 annotationdomain: x
 layout: keys
 kubernetesVersion: 1.35
-injection: {image: "", volume: {medium: RAM, sizeLimit: lots}, resources: 3}
+injection: {image: "", volume: {medium: RAM, sizeLimit: lots}, resources: {requests: {cpu: lots, memory: 1.5Gi}, limit: {}}}
 stores:
   default: gone
   Prod: {local: {}}
@@ -310,7 +366,8 @@ localMode: [dev]
             "layout",
             "kubernetesVersion",
             "injection.image",
-            "injection.resources",
+            "injection.resources.requests.cpu",
+            "injection.resources.limit",
             "injection.volume.medium",
             "injection.volume.sizeLimit",
             "stores.Prod",

@@ -32,7 +32,9 @@ pub use name::{
     ContainerName, EnvName, FileMode, InvalidText, MountPath, RequestName, SecretKey, SecretName,
     ServiceAccountName, StoreName,
 };
-pub use options::{Encoding, Format, Formats, InitPosition, Injection, LocalMode, Storage, Template};
+pub use options::{
+    Encoding, Format, Formats, InitPosition, Injection, LocalMode, SHORTEST_REFRESH, Storage, Template,
+};
 pub use parameters::LOCAL_MODE_VALUE;
 pub use path::{StorageKey, StoragePath, StoragePrefix};
 pub use problem::{Fault, Problem, Rejection, Warning};

@@ -202,6 +202,12 @@ impl StoreSettings {
         }
     }
 
+    /// Whether the init container of this version can read it. The others are known to the configuration and to the
+    /// injection, and the init container refuses them by name.
+    pub fn is_carried(&self) -> bool {
+        matches!(self, Self::Local(_))
+    }
+
     /// The audience of the service-account token that the store's identity needs.
     pub fn audience(&self) -> Option<&str> {
         match self {

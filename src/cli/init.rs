@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use super::{EX_UNAVAILABLE, EX_USAGE, Failure};
-use crate::domain::{InvalidDuration, parse_duration};
+use crate::domain::{SHORTEST_REFRESH, parse_duration};
 use crate::init::{self, InitError};
 use crate::shutdown;
 use crate::telemetry::{self, LogFormat, LogSettings};
@@ -31,8 +31,9 @@ pub(super) struct Arguments {
     log: String,
 }
 
-fn duration(text: &str) -> Result<Duration, InvalidDuration> {
-    parse_duration(text)
+fn duration(text: &str) -> Result<Duration, String> {
+    let duration = parse_duration(text).map_err(|error| error.to_string())?;
+    if duration < SHORTEST_REFRESH { Err("it is shorter than 1s".to_owned()) } else { Ok(duration) }
 }
 
 pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {

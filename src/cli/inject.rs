@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use super::{EX_DATAERR, EX_NOINPUT, EX_SOFTWARE, EX_USAGE, Failure, write_result};
 use crate::config;
-use crate::inject::manifest::{self, Document};
+use crate::inject::manifest::{self, Document, ManifestError};
 
 /// Inject manifests without a cluster, as the webhook would inject their pods.
 ///
@@ -59,14 +59,33 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
                 text.push_str(&more);
             }
             Err(errors) => {
-                failures.extend(errors.iter().map(|error| format!("{}: {error}", file.display())));
+                failures
+                    .extend(errors.iter().map(|error| format!("{}: {}", file.display(), describe(error))));
             }
         }
     }
     if failures.is_empty() {
+        if arguments.explain && text.is_empty() {
+            return Err(Failure::new(
+                EX_DATAERR,
+                "there is nothing to explain: no pod in it asks for anything",
+            ));
+        }
         write_result(&text)
     } else {
         Err(Failure::new(EX_DATAERR, failures.join("\nerror: ")))
+    }
+}
+
+/// The error; several reasons of one refusal on lines of their own, and what is odd about the pod behind them.
+fn describe(error: &ManifestError) -> String {
+    match error {
+        ManifestError::Denied { object, denial } if denial.messages.len() + denial.warnings.len() > 1 => {
+            let reasons = denial.messages.iter().map(|message| format!("\n  - {message}"));
+            let warnings = denial.warnings.iter().map(|warning| format!("\n  - (warning) {warning}"));
+            format!("{object}:{}", reasons.chain(warnings).collect::<String>())
+        }
+        other => other.to_string(),
     }
 }
 

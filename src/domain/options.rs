@@ -9,6 +9,9 @@ use super::parameters::{Findings, read_flag};
 use super::path::StoragePrefix;
 use super::problem::{Fault, Found};
 
+/// Files are not renewed more often.
+pub const SHORTEST_REFRESH: Duration = Duration::from_secs(1);
+
 /// `init.D/local-mode`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum LocalMode {
@@ -328,9 +331,8 @@ fn read_containers(control: Control<'_, '_>) -> Option<Vec<ContainerName>> {
 }
 
 fn read_refresh(control: Control<'_, '_>) -> Option<Duration> {
-    const SHORTEST: Duration = Duration::from_secs(1);
     match parse_duration(control.value) {
-        Ok(duration) if duration >= SHORTEST => Some(duration),
+        Ok(duration) if duration >= SHORTEST_REFRESH => Some(duration),
         Ok(_) => {
             control.invalid("is shorter than 1s");
             None

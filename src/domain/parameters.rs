@@ -83,11 +83,13 @@ impl<'v, 'f> Parameters<'v, 'f> {
         }
     }
 
+    /// The name of a part: only what looks like a parameter's, since it may also be a value that lost its name.
     fn show(&self, key: &str) -> String {
-        if self.hidden && key != LOCAL_MODE_VALUE {
-            "a parameter".to_owned()
+        let is_word = key.len() <= 16 && key.bytes().all(|b| b.is_ascii_alphabetic());
+        if key == LOCAL_MODE_VALUE || (is_word && !self.hidden) {
+            key.to_owned()
         } else {
-            Found::new(key).to_string()
+            "a part".to_owned()
         }
     }
 
@@ -147,7 +149,8 @@ impl<'v, 'f> Parameters<'v, 'f> {
     ) -> Option<T> {
         let value = read(found);
         if value.is_none() {
-            self.problem(Fault::NotOneOf { parameter: key, found: Found::new(found), allowed });
+            let found = Found::new(found);
+            self.problem(Fault::NotOneOf { parameter: key, found, allowed });
         }
         value
     }
@@ -160,6 +163,11 @@ impl<'v, 'f> Parameters<'v, 'f> {
 
     /// Reports a parameter that had to be there.
     pub(super) fn missing(&mut self, parameter: &'static str, rule: &'static str) {
+        if let Some(at) = self.parts.iter().position(|(key, _)| nearest(key, &[parameter]).is_some()) {
+            let (key, _) = self.parts.remove(at);
+            let shown = self.show(key);
+            self.warn(&format!("{shown} is not a known parameter; did you mean {parameter}?"));
+        }
         self.problem(Fault::Missing { parameter, rule });
     }
 
@@ -174,8 +182,9 @@ impl<'v, 'f> Parameters<'v, 'f> {
 
     /// Warns of every part that nobody took, with the nearest of the names that would have been.
     pub(super) fn finish(mut self, known: &[&'static str]) {
-        for (key, _) in std::mem::take(&mut self.parts) {
-            let shown = self.show(key);
+        for (key, value) in std::mem::take(&mut self.parts) {
+            // What is padded like base64 is no `key=value` that was meant as such.
+            let shown = if value.starts_with('=') { "a part".to_owned() } else { self.show(key) };
             let hint = match nearest(key, known) {
                 Some(near) => {
                     format!("{shown} is not a known parameter and is ignored; did you mean {near}?")
@@ -255,6 +264,9 @@ mod tests {
             let mut findings = Findings::default();
             let mut parameters = Parameters::split("a", value, &mut findings);
             parameters.take(LOCAL_MODE_VALUE);
+            if let Some(found) = parameters.take("type") {
+                parameters.check_one_of("type", found, "B", |_| None::<()>);
+            }
             parameters.finish(&["kind"]);
             assert!(!format!("{findings:?}").contains("ter2"), "{findings:?}");
         }

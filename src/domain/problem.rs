@@ -72,14 +72,13 @@ pub enum Fault {
 pub struct Found(String);
 
 impl Found {
-    /// Quotes `text`.
+    /// Quotes `text`, up to where a `localModeValue` could begin that lost its separator.
     pub fn new(text: &str) -> Self {
         const LONGEST: usize = 64;
-        let mut shown: String = text.chars().take(LONGEST).flat_map(char::escape_debug).collect();
-        if text.chars().nth(LONGEST).is_some() {
-            shown.push('…');
-        }
-        Self(shown)
+        let shown = text.to_ascii_lowercase().find("localmode").map_or(text, |at| &text[..at]);
+        let kept: String = shown.chars().take(LONGEST).flat_map(char::escape_debug).collect();
+        let is_cut = shown.len() < text.len() || shown.chars().nth(LONGEST).is_some();
+        Self(if is_cut { kept + "…" } else { kept })
     }
 }
 

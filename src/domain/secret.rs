@@ -382,11 +382,11 @@ fn read_containers(list: &str, parameters: &mut Parameters<'_, '_>) -> Vec<Conta
     for name in list.split('|').map(str::trim) {
         match ContainerName::new(name) {
             Ok(name) => names.push(name),
-            Err(rule) => parameters.problem(Fault::Invalid {
-                parameter: "containers",
-                found: Found::new(list),
-                rule: format!("names `{}`, which {rule}", Found::new(name)),
-            }),
+            Err(rule) => {
+                let rule = format!("names `{}`, which {rule}", Found::new(name));
+                let found = Found::new(list);
+                parameters.problem(Fault::Invalid { parameter: "containers", found, rule });
+            }
         }
     }
     names.sort_unstable();

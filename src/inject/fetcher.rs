@@ -98,6 +98,12 @@ impl Fetcher<'_> {
                 findings.warn_of(Family::Inject, "containers", &message);
             }
         }
+        if !self.store.is_carried() {
+            let kind = self.store.kind();
+            let message =
+                format!("the init container of this version does not read stores of the kind {kind} yet");
+            findings.warn_of(Family::Inject, "store", &message);
+        }
         let (user, mode) = self.reader(&views, targets);
         self.place(&views, user, mode, changes, findings);
     }

@@ -192,6 +192,20 @@ fn inject_object(
     let namespace = metadata("namespace").unwrap_or(namespace).to_owned();
     let name = metadata("name").or(metadata("generateName")).unwrap_or("(without a name)");
     let title = format!("{kind} {namespace}/{name}");
+    if !pointer.is_empty() && asks_for_something(object, settings) {
+        // Nobody means that: an object's own annotations do not reach its pods.
+        let message = format!(
+            "the annotations of a {kind} itself are not read; put them on the pod, below {pointer}/metadata"
+        );
+        let warnings = vec![Warning::new(&title, &message)];
+        injected.push(Injected {
+            object: title.clone(),
+            before: Value::Null,
+            after: Value::Null,
+            changes: Vec::new(),
+            warnings,
+        });
+    }
     let before = object.clone();
     let Some(pod) = object.pointer_mut(pointer) else { return };
     match inject_pod(pod, &namespace, settings, &title) {
@@ -201,6 +215,12 @@ fn inject_object(
         Ok(None) => {}
         Err(error) => errors.push(error),
     }
+}
+
+fn asks_for_something(object: &Value, settings: &Settings) -> bool {
+    let annotations = object.pointer("/metadata/annotations").and_then(Value::as_object);
+    annotations
+        .is_some_and(|annotations| annotations.keys().any(|key| settings.domain.classify(key).is_some()))
 }
 
 fn inject_pod(
@@ -233,6 +253,22 @@ mod tests {
         let text = "# a comment\n---\na: 1\n---\n---\n# nothing\n--- {b: 2}\nc: |\n  --- not a marker\n";
         let found = split(text);
         assert_eq!(found, [(3, "a: 1\n"), (7, "{b: 2}\nc: |\n  --- not a marker\n")]);
+    }
+
+    #[test]
+    fn annotations_in_the_wrong_place_or_form_are_told() {
+        let settings = crate::config::read("").unwrap();
+        let misplaced = "kind: Deployment\nmetadata: {name: d, annotations: {secret.bsycorp.com/x: y}}\nspec: {template: {}}";
+        let documents = inject(misplaced, "demo", &settings).unwrap();
+        assert!(documents[0].result.is_none());
+        assert!(documents[0].injected[0].warnings[0].as_str().contains("below /spec/template/metadata"));
+        let boolean = "kind: Pod\nmetadata: {annotations: {inject.bsycorp.com/enabled: false}}";
+        let errors = inject(boolean, "demo", &settings).unwrap_err();
+        assert!(
+            errors[0]
+                .to_string()
+                .contains("annotation inject.bsycorp.com/enabled is not a string; put its value in quotes")
+        );
     }
 
     #[test]

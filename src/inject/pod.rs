@@ -7,7 +7,7 @@ use std::borrow::Cow;
 use std::fmt;
 
 use serde::Deserialize;
-use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
+use serde::de::{Deserializer, Error as _, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 /// A pod or a pod template.
@@ -307,8 +307,14 @@ impl<'de: 'a, 'a> Deserialize<'de> for Annotations<'a> {
 
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
                 let mut entries = Vec::new();
-                while let Some(entry) = map.next_entry()? {
-                    entries.push(entry);
+                while let Some(key) = map.next_key::<Text<'_>>()? {
+                    let value = map.next_value().map_err(|_| {
+                        let key = &*key;
+                        A::Error::custom(format_args!(
+                            "annotation {key} is not a string; put its value in quotes"
+                        ))
+                    })?;
+                    entries.push((key, value));
                 }
                 Ok(Annotations(entries))
             }

@@ -16,7 +16,8 @@ const REASON: Style = AnsiColor::Cyan.on_default();
 
 /// What was done to the objects of a document.
 pub(super) fn document(document: &Document<'_>, domain: &AnnotationDomain) -> Result<String, String> {
-    document.injected.iter().map(|object| explain(object, domain)).collect()
+    let changed = document.injected.iter().filter(|object| !object.changes.is_empty());
+    changed.map(|object| explain(object, domain)).collect()
 }
 
 fn explain(object: &Injected, domain: &AnnotationDomain) -> Result<String, String> {

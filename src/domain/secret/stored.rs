@@ -108,9 +108,10 @@ fn read_size(kind: SecretType, required: bool, parameters: &mut Parameters<'_, '
     };
     let bits = found.parse().ok().filter(|bits| allowed(*bits));
     let Some(bits) = bits else {
+        let found = Found::new(found);
         parameters.problem(Fault::Invalid {
             parameter: "size",
-            found: Found::new(found),
+            found,
             rule: format!("is not {rule}, as type={} needs", kind.word()),
         });
         return None;
