@@ -83,7 +83,7 @@ pub enum Reason {
     Local(#[from] Underivable),
     /// No index is assigned to the pod.
     #[error(
-        "no index of {series} belongs to pod {pod} yet; see that `keystow create` runs and that the range is not exhausted"
+        "no index of {series} belongs to pod {pod} yet; see that the creator runs and that the range is not exhausted"
     )]
     NoIndex {
         /// What is counted.
