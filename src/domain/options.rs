@@ -126,27 +126,12 @@ impl Format {
             _ => return None,
         })
     }
-
-    /// The annotation's word.
-    pub fn word(self) -> &'static str {
-        match self {
-            Self::Properties => "properties",
-            Self::Dotenv => "dotenv",
-            Self::Json => "json",
-            Self::Files => "files",
-        }
-    }
 }
 
 impl Formats {
     /// Whether `format` is one of them.
     pub fn has(&self, format: Format) -> bool {
         self.0.contains(&format)
-    }
-
-    /// The formats as the annotation writes them.
-    pub fn words(&self) -> String {
-        self.0.iter().map(|format| format.word()).collect::<Vec<_>>().join(",")
     }
 
     /// Reads a comma list; an unknown word is given back.
@@ -174,14 +159,6 @@ impl Encoding {
             "plain" => Some(Self::Plain),
             "base64" => Some(Self::Base64),
             _ => None,
-        }
-    }
-
-    /// The annotation's word.
-    pub fn word(self) -> &'static str {
-        match self {
-            Self::Plain => "plain",
-            Self::Base64 => "base64",
         }
     }
 }
