@@ -10,7 +10,7 @@ use proptest::prelude::*;
 use proptest::test_runner::Config;
 use serde_json::{Value, json};
 
-const CASES: u32 = 10_000;
+pub(crate) const CASES: u32 = 10_000;
 
 fn settings(layout: &str) -> Settings {
     let stores = r#"{default: cluster, cluster: {kubernetes: {}}, local: {local: {}},
@@ -60,7 +60,7 @@ fn secret_value() -> impl Strategy<Value = String> {
         .prop_map(|(value, list)| value + &list)
 }
 
-fn annotation() -> impl Strategy<Value = (String, String)> {
+pub(crate) fn annotation() -> impl Strategy<Value = (String, String)> {
     let steering = prop_oneof![
         Just(("inject.bsycorp.com/init-position".to_owned(), "last".to_owned())),
         Just(("inject.bsycorp.com/refresh".to_owned(), "90s".to_owned())),
