@@ -54,7 +54,7 @@ pub(super) struct Arguments {
     )]
     self_signed_name: Vec<String>,
     /// How often the certificate's files are looked at.
-    #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = duration)]
+    #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = parse_duration)]
     tls_interval: Duration,
     /// Serve only callers with a certificate of this CA (PEM), such as an API server that presents one.
     #[arg(long, value_name = "FILE")]
@@ -63,10 +63,10 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "NAME", requires = "client_ca")]
     client_name: Vec<String>,
     /// How long to keep serving after SIGTERM, not ready, until endpoints have caught up.
-    #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = duration)]
+    #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = parse_duration)]
     drain_delay: Duration,
     /// How long requests in flight may take after that.
-    #[arg(long, value_name = "DURATION", default_value = "20s", value_parser = duration)]
+    #[arg(long, value_name = "DURATION", default_value = "20s", value_parser = parse_duration)]
     grace: Duration,
     /// The form of log lines: json or text.
     #[arg(long, default_value_t, env = "KEYSTOW_LOG_FORMAT")]
@@ -74,10 +74,6 @@ pub(super) struct Arguments {
     /// What is logged: a level (error, warn, info, debug), or levels by module.
     #[arg(long, default_value = "info", env = "KEYSTOW_LOG")]
     log: String,
-}
-
-fn duration(text: &str) -> Result<Duration, crate::domain::InvalidDuration> {
-    parse_duration(text)
 }
 
 pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {

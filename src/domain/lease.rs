@@ -2,7 +2,7 @@
 
 use std::ops::RangeInclusive;
 
-use super::name::RequestName;
+use super::name::{InvalidText, RequestName};
 use super::parameters::{Findings, Parameters};
 use super::path::StorageKey;
 
@@ -26,23 +26,13 @@ impl LeaseRequest {
     ) -> Option<Self> {
         const WHOLE: &str = "a whole number";
         let mut parameters = Parameters::split(annotation, value, findings);
-        let kind = match parameters.take("kind") {
-            Some(found) => {
-                parameters.check_one_of("kind", found, "INDEX", |text| (text == "INDEX").then_some(()))
-            }
-            None => {
-                parameters.missing("kind", "INDEX");
-                None
-            }
-        };
+        let kind = parameters.require("kind", "INDEX").and_then(|found| {
+            parameters.check_one_of("kind", found, "INDEX", |text| (text == "INDEX").then_some(()))
+        });
         let storage_key_prefix = parameters.take_as("storageKeyPrefix", StorageKey::new);
-        let mut bound = |key| match parameters.take(key) {
-            Some(found) => parameters
-                .check(key, found, |text| text.parse::<i32>().map_err(|_| super::name::InvalidText(WHOLE))),
-            None => {
-                parameters.missing(key, WHOLE);
-                None
-            }
+        let mut bound = |key| {
+            let found = parameters.require(key, WHOLE)?;
+            parameters.check(key, found, |text| text.parse::<i32>().map_err(|_| InvalidText(WHOLE)))
         };
         let (start, end) = (bound("rangeStart"), bound("rangeEnd"));
         if let (Some(start), Some(end)) = (start, end)

@@ -161,6 +161,15 @@ impl<'v, 'f> Parameters<'v, 'f> {
         found.and_then(|found| self.check_one_of(key, found, "true, false", read_flag)).unwrap_or(false)
     }
 
+    /// Takes a parameter out that has to be there; one that is not is reported.
+    pub(super) fn require(&mut self, key: &'static str, rule: &'static str) -> Option<&'v str> {
+        let found = self.take(key);
+        if found.is_none() {
+            self.missing(key, rule);
+        }
+        found
+    }
+
     /// Reports a parameter that had to be there.
     pub(super) fn missing(&mut self, parameter: &'static str, rule: &'static str) {
         if let Some(at) = self.parts.iter().position(|(key, _)| nearest(key, &[parameter]).is_some()) {

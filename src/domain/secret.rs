@@ -364,10 +364,7 @@ impl SecretRequest {
 
 fn read_kind(parameters: &mut Parameters<'_, '_>) -> Option<SecretKind> {
     const ALLOWED: &str = "DYNAMIC, REFERENCE, KUBERNETES";
-    let Some(found) = parameters.take("kind") else {
-        parameters.missing("kind", "one of DYNAMIC, REFERENCE, KUBERNETES");
-        return None;
-    };
+    let found = parameters.require("kind", "one of DYNAMIC, REFERENCE, KUBERNETES")?;
     parameters.check_one_of("kind", found, ALLOWED, |text| match text {
         "DYNAMIC" => Some(SecretKind::Dynamic),
         "REFERENCE" => Some(SecretKind::Reference),

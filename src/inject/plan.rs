@@ -271,9 +271,11 @@ impl<'a> Planner<'a> {
     /// A pod whose manifest was prepared for kees at build time, and not by us at an earlier call.
     fn has_kees_container(&self) -> bool {
         let kees = Names::of(Layout::Kees).init;
+        if !init_containers(self.pod).iter().any(|container| &*container.name == kees) {
+            return false;
+        }
         let noted = self.pod.annotation(&self.settings.domain.status_key()).and_then(Status::read).is_some();
-        let ours = self.settings.layout == Layout::Kees && noted && self.is_fetching();
-        !ours && init_containers(self.pod).iter().any(|container| &*container.name == kees)
+        !(self.settings.layout == Layout::Kees && noted && self.is_fetching())
     }
 
     fn hash(&self) -> String {

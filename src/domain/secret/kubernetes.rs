@@ -11,10 +11,7 @@ const ONE_TARGET: &str = "give exactly one target: key and env, or envFrom=true,
 
 impl KubernetesSecret {
     pub(super) fn read(mut parameters: Parameters<'_, '_>) -> Option<Self> {
-        let secret = parameters.take("secret");
-        if secret.is_none() {
-            parameters.missing("secret", "the name of a Secret in the pod's namespace");
-        }
+        let secret = parameters.require("secret", "the name of a Secret in the pod's namespace");
         let secret = secret.and_then(|found| parameters.check("secret", found, SecretName::new));
         let optional = parameters.take_flag("optional");
         let target = read_target(&mut parameters);

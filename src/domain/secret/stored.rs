@@ -33,10 +33,7 @@ impl StoredSecret {
         name: &RequestName,
         mut parameters: Parameters<'_, '_>,
     ) -> Option<Self> {
-        let kind = parameters.take("type");
-        if kind.is_none() {
-            parameters.missing("type", "one of RSA, GPG, RANDOM, PASSWORD, EC, ED25519");
-        }
+        let kind = parameters.require("type", "one of RSA, GPG, RANDOM, PASSWORD, EC, ED25519");
         let kind = kind
             .and_then(|found| parameters.check_one_of("type", found, SecretType::ALLOWED, SecretType::read));
         let storage_key = parameters.take_as("storageKey", StorageKey::new);
@@ -162,10 +159,7 @@ fn modulus(bits: u16) -> Modulus {
 
 fn read_user_id(parameters: &mut Parameters<'_, '_>) -> Option<String> {
     const RULE: &str = "type=GPG needs one of the form user<email>";
-    let Some(found) = parameters.take("userId") else {
-        parameters.missing("userId", RULE);
-        return None;
-    };
+    let found = parameters.require("userId", RULE)?;
     parameters.check("userId", found, |text| {
         // kees: `.+<.+>`
         let well_formed = text
