@@ -119,8 +119,8 @@ impl Campaign {
             }
             // Whose it is, the next look will tell.
             Ok(Ok(Found::Contended)) => {}
-            Ok(Err(error)) => self.complain(chain(&error)),
-            Err(_) => self.complain("the API server did not answer in time".to_owned()),
+            Ok(Err(error)) => self.complain(&chain(&error)),
+            Err(_) => self.complain("the API server did not answer in time"),
         }
         let left = self.renewed.map(|renewed| DEADLINE.saturating_sub(renewed.elapsed()));
         if left == Some(Duration::ZERO) {
@@ -153,8 +153,8 @@ impl Campaign {
         }
     }
 
-    fn complain(&mut self, reason: String) {
-        if self.said.is_news(&reason) {
+    fn complain(&mut self, reason: &str) {
+        if self.said.is_news(reason) {
             tracing::warn!(lease = self.name, reason, "the Lease of the leader could not be read or written");
         }
     }

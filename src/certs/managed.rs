@@ -33,7 +33,7 @@ mod follower;
 mod issue;
 mod keeper;
 mod material;
-mod metrics;
+pub mod metrics;
 mod objects;
 
 use std::sync::Arc;

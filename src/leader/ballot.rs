@@ -146,7 +146,7 @@ mod tests {
         let taken = ballot.claim(Some(&held_by("b", 1)), at(10));
         assert_eq!(taken.lease_transitions, Some(1));
         let renewed = ballot.claim(Some(&taken), at(20));
-        assert_eq!((renewed.acquire_time, renewed.renew_time), (Some(at(10)), Some(at(20))));
+        assert_eq!((&renewed.acquire_time, &renewed.renew_time), (&Some(at(10)), &Some(at(20))));
         assert_eq!(renewed.lease_transitions, Some(1));
         assert!(ballot.is_ours(Some(&renewed)));
     }
