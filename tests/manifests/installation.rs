@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use tokio::sync::{Mutex, MutexGuard};
 
 use super::objects::{Objects, text};
-use super::support::control_plane::{ControlPlane, at_address, shared_or_skip};
+use super::support::control_plane::{ControlPlane, ControlPlaneError, at_address, shared_or_skip};
 use super::support::wait::until;
 use super::support::webhook::Webhook;
 
@@ -56,13 +56,17 @@ impl Cluster {
 
     /// Writes a caBundle as a manager of its own, as keystow does.
     async fn write_ca_bundle(&self, webhook: &str, bundle: &str) {
+        self.try_to_write_ca_bundle(webhook, bundle).await.unwrap();
+    }
+
+    async fn try_to_write_ca_bundle(&self, webhook: &str, bundle: &str) -> Result<String, ControlPlaneError> {
         let partial = json!({
             "apiVersion": "admissionregistration.k8s.io/v1", "kind": "MutatingWebhookConfiguration",
             "metadata": {"name": "inject-keystow"},
             "webhooks": [{"name": webhook, "clientConfig": {"caBundle": bundle}}],
         });
         let apply = ["apply", "--server-side", "--field-manager=keystow-certificates", "-f", "-"];
-        self.plane.kubectl(&apply, &partial.to_string()).await.unwrap();
+        self.plane.kubectl(&apply, &partial.to_string()).await
     }
 
     /// A pod as the Deployment's controller would make it, admitted in keystow's namespace: by Pod Security, the quota and the priority.

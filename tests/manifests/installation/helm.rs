@@ -1,5 +1,7 @@
 //! The chart: what `helm template` prints, applied; and a release from installation to uninstallation.
 
+use serde_json::json;
+
 use super::super::objects::Objects;
 use super::super::tools::{Helm, shipped};
 use super::kustomize::ca_bundle;
@@ -31,10 +33,9 @@ async fn what_helm_template_prints_is_accepted_and_works() {
 }
 
 /// Runs helm against the cluster.
-async fn run(helm: &Helm, cluster: &Cluster, arguments: &[&str]) -> (String, String) {
+fn run(helm: &Helm, cluster: &Cluster, arguments: &[&str]) -> (String, String) {
     let kubeconfig = cluster.plane.kubeconfig().to_str().unwrap();
     let more = ["--kubeconfig", kubeconfig, "--namespace", cluster.namespace];
-    // Helm waits for the API server, which has a process of its own.
     helm.run(&[arguments, &more].concat())
 }
 
@@ -45,7 +46,7 @@ async fn a_release_is_installed_upgraded_and_uninstalled() {
     let Some(cluster) = Cluster::start(test, "by-helm").await else { return };
     let chart = shipped("chart");
     let chart = chart.to_str().unwrap();
-    let (notes, _) = run(&helm, &cluster, &["install", "any-name", chart, "--create-namespace"]).await;
+    let (notes, _) = run(&helm, &cluster, &["install", "any-name", chart, "--create-namespace"]);
     assert!(notes.contains("kubectl label namespace NAME inject.bsycorp.com/enabled=true"), "{notes}");
     assert!(cluster.has_configuration().await);
 
@@ -56,12 +57,12 @@ async fn a_release_is_installed_upgraded_and_uninstalled() {
     let bundle = ca_bundle(&cluster);
     cluster.write_ca_bundle("inject.bsycorp.com", &bundle).await;
     let values = ["--set", "config.layout=kees", "--set", "webhook.failurePolicy=Ignore"];
-    run(&helm, &cluster, &[&["upgrade", "any-name", chart][..], &values].concat()).await;
+    run(&helm, &cluster, &[&["upgrade", "any-name", chart][..], &values].concat());
     assert_ne!(cluster.in_namespace(&template).await, before);
     let webhook = &cluster.configuration().await["webhooks"][0];
     assert_eq!(
         (&webhook["failurePolicy"], &webhook["clientConfig"]["caBundle"]),
-        (&"Ignore".into(), &bundle.into())
+        (&"Ignore".into(), &bundle.as_str().into())
     );
     // A second release would have the same objects, and is refused.
     let kubeconfig = cluster.plane.kubeconfig().to_str().unwrap();
@@ -74,7 +75,7 @@ async fn a_release_is_installed_upgraded_and_uninstalled() {
     );
 
     // The configuration goes before the Service and the pods, whatever order Helm has for kinds.
-    let (_, said) = run(&helm, &cluster, &["uninstall", "any-name", "--debug"]).await;
+    let (_, said) = run(&helm, &cluster, &["uninstall", "any-name", "--debug"]);
     let deleted: Vec<&str> = said.lines().filter(|line| line.contains("Starting delete for")).collect();
     assert!(deleted[0].contains("\"inject-keystow\" MutatingWebhookConfiguration"), "{said}");
     assert!(deleted.iter().any(|line| line.contains("\"keystow-webhook\" Service")), "{said}");
@@ -83,4 +84,15 @@ async fn a_release_is_installed_upgraded_and_uninstalled() {
         .in_namespace(&["get", "all,configmaps,secrets,roles,rolebindings,networkpolicies", "-o", "name"])
         .await;
     assert_eq!(left, "");
+
+    // Helm had an empty configuration in its place for a moment: a leader that still runs cannot fill it.
+    let empty = json!({
+        "apiVersion": "admissionregistration.k8s.io/v1", "kind": "MutatingWebhookConfiguration",
+        "metadata": {"name": "inject-keystow"}, "webhooks": [],
+    });
+    cluster.plane.kubectl(&["create", "-f", "-"], &empty.to_string()).await.unwrap();
+    let refused =
+        cluster.try_to_write_ca_bundle("inject.bsycorp.com", &bundle).await.unwrap_err().to_string();
+    assert!(refused.contains("webhooks[0].sideEffects: Required value"), "{refused}");
+    cluster.kubectl(&["delete", CONFIGURATION]).await;
 }
