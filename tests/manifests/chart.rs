@@ -1,9 +1,12 @@
 //! What the chart renders: with its defaults the kustomize base, and with each mode and setting what it says.
 
+use std::collections::BTreeSet;
+use std::process::Command;
+
 use serde_json::{Value, json};
 
 use super::objects::{Objects, text};
-use super::tools::{Helm, kubectl_or_skip, kustomize};
+use super::tools::{Helm, helm_and_kubectl_or_skip, kustomize};
 
 /// Labels that Helm's users expect on objects, and kustomize's do not.
 const LABELS_OF_HELM: [&str; 2] = ["app.kubernetes.io/managed-by", "helm.sh/chart"];
@@ -57,7 +60,7 @@ fn comparable(mut objects: Objects) -> Objects {
 #[test]
 fn with_its_defaults_it_is_the_kustomize_base() {
     let test = "with_its_defaults_it_is_the_kustomize_base";
-    let (Some(helm), Some(kubectl)) = (Helm::or_skip(test), kubectl_or_skip(test)) else { return };
+    let Some((helm, kubectl)) = helm_and_kubectl_or_skip(test) else { return };
     let base = without_what_is_kustomizes(kustomize(&kubectl, "base"));
     without_what_is_helms(helm.render(&[])).assert_same(&base);
 }
@@ -65,7 +68,7 @@ fn with_its_defaults_it_is_the_kustomize_base() {
 #[test]
 fn with_cert_manager_it_is_the_overlay_with_its_certificates() {
     let test = "with_cert_manager_it_is_the_overlay_with_its_certificates";
-    let (Some(helm), Some(kubectl)) = (Helm::or_skip(test), kubectl_or_skip(test)) else { return };
+    let Some((helm, kubectl)) = helm_and_kubectl_or_skip(test) else { return };
     let mut overlay = without_what_is_kustomizes(kustomize(&kubectl, "cert-manager"));
     overlay.0.extend(kustomize(&kubectl, "../certs/cert-manager").0);
     without_what_is_helms(helm.render(&[r#"certificate.mode="certManager""#])).assert_same(&overlay);
@@ -75,7 +78,7 @@ fn with_cert_manager_it_is_the_overlay_with_its_certificates() {
 #[test]
 fn no_certificate_and_no_ca_bundle_are_rendered() {
     let test = "no_certificate_and_no_ca_bundle_are_rendered";
-    let (Some(helm), Some(kubectl)) = (Helm::or_skip(test), kubectl_or_skip(test)) else { return };
+    let Some((helm, kubectl)) = helm_and_kubectl_or_skip(test) else { return };
     let modes = ["selfManaged", "certManager", "existingSecret"];
     let charts = modes.map(|mode| helm.render(&[&format!("certificate.mode={mode:?}")]));
     let overlays = ["base", "cert-manager"].map(|directory| kustomize(&kubectl, directory));
@@ -328,7 +331,7 @@ fn another_issuer_needs_no_ca_of_ours() {
 #[test]
 fn monitoring_is_what_is_shipped_beside_the_chart() {
     let test = "monitoring_is_what_is_shipped_beside_the_chart";
-    let (Some(helm), Some(kubectl)) = (Helm::or_skip(test), kubectl_or_skip(test)) else { return };
+    let Some((helm, kubectl)) = helm_and_kubectl_or_skip(test) else { return };
     let on = ["serviceMonitor.enabled=true", "prometheusRule.enabled=true", "dashboard.enabled=true"];
     let chart = helm.render(&on);
     let shipped = kustomize(&kubectl, "monitoring");
@@ -354,4 +357,39 @@ fn monitoring_is_what_is_shipped_beside_the_chart() {
         assert_eq!(service[label], *value);
     }
     assert_eq!(helm.render(&[]).of_kind("ServiceMonitor").count(), 0);
+}
+
+/// Flags of `keystow webhook` that the parts for self-managed certificates and missed pods bring.
+const FLAGS_OF_OTHER_PARTS: [&str; 7] = [
+    "--ca-lifetime",
+    "--certificate-secret",
+    "--find-uninjected",
+    "--leaf-lifetime",
+    "--lease",
+    "--self-managed",
+    "--webhook-configuration",
+];
+
+/// Whatever the mode, the program knows the flags that it is started with.
+#[test]
+fn the_program_knows_its_flags() {
+    let Some(helm) = Helm::or_skip("the_program_knows_its_flags") else { return };
+    let output = Command::new(env!("CARGO_BIN_EXE_keystow")).args(["webhook", "--help"]).output().unwrap();
+    let help = String::from_utf8(output.stdout).unwrap();
+    let known: BTreeSet<&str> = help
+        .lines()
+        .filter_map(|line| line.trim_start().strip_prefix("--"))
+        .filter_map(|rest| rest.split(' ').next())
+        .collect();
+    assert!(known.contains("config"), "{help}");
+    let lifetimes = r#"certificate.selfManaged={"caLifetime": "8760h", "leafLifetime": "720h"}"#;
+    for objects in [helm.render(&[lifetimes]), helm.render(&[r#"certificate.mode="existingSecret""#])] {
+        let arguments = objects.arguments();
+        assert_eq!(arguments[0], "webhook");
+        for argument in &arguments[1..] {
+            let flag = argument.split('=').next().unwrap();
+            let is_known = flag.strip_prefix("--").is_some_and(|name| known.contains(name));
+            assert!(is_known || FLAGS_OF_OTHER_PARTS.contains(&flag), "{argument}");
+        }
+    }
 }

@@ -92,6 +92,12 @@ pub(crate) fn kubectl_or_skip(test: &str) -> Option<PathBuf> {
     Binaries::find().map_err(|missing| skip(test, "control plane", missing)).ok().map(|found| found.kubectl)
 }
 
+/// Both; where one is not there, says once that `test` is skipped.
+pub(crate) fn helm_and_kubectl_or_skip(test: &str) -> Option<(Helm, PathBuf)> {
+    let helm = Helm::or_skip(test)?;
+    Some((helm, kubectl_or_skip(test)?))
+}
+
 /// What kustomize makes of a directory of `webhook-config/`.
 pub(crate) fn kustomize(kubectl: &Path, directory: &str) -> Objects {
     let output = Command::new(kubectl).arg("kustomize").arg(shipped(directory)).output().unwrap();

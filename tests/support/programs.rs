@@ -33,10 +33,10 @@ pub(crate) fn skip(test: &str, what: &str, missing: impl Display) {
     static TOLD: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
     assert!(env::var_os("CI").is_none_or(|ci| ci != "true"), "{test}: {missing}");
     let missing = missing.to_string();
-    let mut stderr = std::io::stderr();
-    // A closed stderr is no reason to fail.
+    let mut lines = format!("skipped (no {what}): {test}\n");
     if TOLD.lock().unwrap_or_else(PoisonError::into_inner).insert(missing.clone()) {
-        drop(writeln!(stderr, "{missing}"));
+        lines.insert_str(0, &format!("{missing}\n"));
     }
-    drop(writeln!(stderr, "skipped (no {what}): {test}"));
+    // In one piece, since others write at the same time. A closed stderr is no reason to fail.
+    drop(std::io::stderr().write_all(lines.as_bytes()));
 }

@@ -64,6 +64,12 @@ async fn a_release_is_installed_upgraded_and_uninstalled() {
         (&webhook["failurePolicy"], &webhook["clientConfig"]["caBundle"]),
         (&"Ignore".into(), &bundle.as_str().into())
     );
+    // Where files come from elsewhere, the rights to make them go.
+    let rights = "clusterrole/keystow-webhook-certificates";
+    assert!(!cluster.kubectl(&["get", rights, "-o", "name"]).await.is_empty());
+    run(&helm, &cluster, &["upgrade", "any-name", chart, "--set", "certificate.mode=existingSecret"]);
+    assert_eq!(cluster.kubectl(&["get", rights, "--ignore-not-found", "-o", "name"]).await, "");
+    assert_eq!(cluster.configuration().await["webhooks"][0]["clientConfig"]["caBundle"], bundle);
     // A second release would have the same objects, and is refused.
     let kubeconfig = cluster.plane.kubeconfig().to_str().unwrap();
     let second =

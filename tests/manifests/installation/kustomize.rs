@@ -20,6 +20,9 @@ async fn the_base_is_accepted_works_and_is_taken_away() {
     let said = cluster.kubectl(&apply).await;
     assert!(said.lines().all(|line| line.ends_with(" unchanged") || line.ends_with(" configured")), "{said}");
     assert_eq!(cluster.configuration().await["webhooks"], before["webhooks"]);
+    // As Flux applies: by the server, and whatever is in the way.
+    cluster.kubectl(&[&apply[..], &["--server-side", "--force-conflicts"]].concat()).await;
+    assert_eq!(cluster.configuration().await["webhooks"], before["webhooks"]);
 
     // The overlay is accepted over it.
     let overlay = shipped("cert-manager");
