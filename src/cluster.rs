@@ -18,7 +18,7 @@ use thiserror::Error;
 use crate::telemetry::chain;
 
 /// How Events name who wrote them.
-const REPORTER: &str = "keystow";
+pub const REPORTER: &str = "keystow";
 /// How long writing an Event may take.
 const EVENT_WITHIN: Duration = Duration::from_secs(5);
 

@@ -24,6 +24,7 @@ mod status;
 mod views;
 
 pub use changes::{Change, Reason, to_json_patch};
+pub use fetcher::KEES_INIT_CONTAINER;
 pub use plan::{Denial, DenialKind, Plan, Skipped, Verdict, plan};
-pub use pod::{Pod, UnreadablePod};
+pub use pod::{MIRROR_ANNOTATION, Pod, UnreadablePod};
 pub use settings::{KubernetesVersion, LocalModeRule, NamePattern, PrefixRule, Settings, Stores, Volume};

@@ -13,11 +13,12 @@ use crate::certs::CertificateSource;
 use crate::certs::clients::ClientSettings;
 use crate::certs::load::{CertPath, KeyPath};
 use crate::certs::managed::TimingError;
+use crate::controller::uninjected::Judge;
 use crate::domain::parse_duration;
 use crate::telemetry::{self, LogFormat, LogSettings};
 use crate::webhook::injector::Injector;
 use crate::webhook::run::{RunError, Settings};
-use crate::{config, shutdown, webhook};
+use crate::{config, inject, shutdown, webhook};
 
 /// Serve the admission webhook.
 ///
@@ -96,7 +97,7 @@ pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
         config::load(arguments.config.as_deref()).map_err(|error| Failure::new(EX_USAGE, error))?;
     let log = LogSettings { format: arguments.log_format, filter: arguments.log.clone() };
     telemetry::init(&log).map_err(|error| Failure::new(EX_USAGE, telemetry::chain(&error)))?;
-    let settings = settings(arguments).map_err(|error| Failure::new(EX_USAGE, error))?;
+    let settings = settings(arguments, &injection).map_err(|error| Failure::new(EX_USAGE, error))?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
@@ -116,7 +117,7 @@ pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
     })
 }
 
-fn settings(arguments: Arguments) -> Result<Settings, TimingError> {
+fn settings(arguments: Arguments, injection: &inject::Settings) -> Result<Settings, TimingError> {
     let certificate = match (arguments.tls_cert, arguments.tls_key, arguments.self_signed) {
         (Some(cert), Some(key), _) => {
             CertificateSource::Files { cert: CertPath::from(cert), key: KeyPath::from(key) }
@@ -127,6 +128,7 @@ fn settings(arguments: Arguments) -> Result<Settings, TimingError> {
         // What is left of the three, one of which must be given.
         _ => CertificateSource::Managed(arguments.managed.settings()?),
     };
+    let judge = || Judge { domain: injection.domain.clone(), layout: injection.layout };
     Ok(Settings {
         listen: arguments.listen,
         admin: arguments.admin,
@@ -135,7 +137,7 @@ fn settings(arguments: Arguments) -> Result<Settings, TimingError> {
         drain_delay: arguments.drain_delay,
         grace: arguments.grace,
         cluster: arguments.cluster.settings(),
-        find_uninjected: arguments.find_uninjected,
+        find_uninjected: arguments.find_uninjected.then(judge),
         ..Settings::new(certificate)
     })
 }

@@ -24,6 +24,9 @@ const STORE_TOKEN_SECONDS: u32 = 3600;
 /// The user that our containers run as where the pod names none. Also that of distroless images.
 const NOBODY: i64 = 65532;
 
+/// The init container of a pod whose manifest was prepared for kees.
+pub const KEES_INIT_CONTAINER: &str = "bsycorp-init";
+
 /// The names of our parts in the pod.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Names {
@@ -43,7 +46,7 @@ impl Names {
                 annotations: "keystow-annotations",
             },
             Layout::Kees => Self {
-                init: "bsycorp-init",
+                init: KEES_INIT_CONTAINER,
                 refresh: "bsycorp-refresh",
                 secrets: "init-volume",
                 annotations: "podinfo-volume",

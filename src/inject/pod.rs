@@ -10,6 +10,9 @@ use serde::Deserialize;
 use serde::de::{Deserializer, Error as _, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
+/// What the kubelet writes on the API server's copy of a static pod.
+pub const MIRROR_ANNOTATION: &str = "kubernetes.io/config.mirror";
+
 /// A pod or a pod template.
 #[derive(Debug, Default, Deserialize)]
 #[serde(bound(deserialize = "'de: 'a"))]
@@ -179,7 +182,7 @@ impl<'a> Pod<'a> {
 
     /// The API server's copy of a static pod: the kubelet runs the file, whatever the copy says.
     pub(super) fn is_mirror(&self) -> bool {
-        self.annotation("kubernetes.io/config.mirror").is_some()
+        self.annotation(MIRROR_ANNOTATION).is_some()
     }
 
     pub(super) fn is_windows(&self) -> bool {

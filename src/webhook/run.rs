@@ -35,6 +35,7 @@ use crate::certs::served::Served;
 use crate::certs::tls::server_config;
 use crate::certs::{self, CertificateSource, SourceError, Upkeep};
 use crate::cluster::{ClusterError, ClusterSettings};
+use crate::controller::uninjected::{Finder, Judge};
 use crate::leader::Campaign;
 use crate::readiness::{Condition, Readiness};
 use crate::shutdown::Shutdown;
@@ -52,8 +53,8 @@ pub struct Settings {
     pub certificate_interval: Duration,
     /// Who this process is in the cluster; joined only where something needs it.
     pub cluster: ClusterSettings,
-    /// Whether pods that were missed are looked for.
-    pub find_uninjected: bool,
+    /// By what to look for pods that were missed; none where nobody wants to know.
+    pub find_uninjected: Option<Judge>,
     /// Who may connect; anybody who reaches the socket where there is none.
     pub clients: Option<ClientSettings>,
     /// What connections may take.
@@ -76,7 +77,7 @@ impl Settings {
             certificate,
             certificate_interval: DEFAULT_INTERVAL,
             cluster: ClusterSettings::default(),
-            find_uninjected: false,
+            find_uninjected: None,
             clients: None,
             connections: ConnectionBounds::default(),
             requests: RequestBounds::default(),
@@ -136,6 +137,7 @@ pub struct Bound {
     admin: Socket,
     acceptor: TlsAcceptor,
     upkeep: Upkeep,
+    finder: Option<Finder>,
     campaign: Option<Campaign>,
     readiness: Readiness,
     accepting: Condition,
@@ -160,6 +162,7 @@ impl Bound {
         let opened =
             open(&settings, &mut membership, certificate, metrics.certificate.clone(), &mut registry).await?;
         let (served, upkeep) = opened;
+        let finder = finder(&settings, &mut membership, &mut registry).await?;
         let clients = settings.clients.as_ref().map(clients::verifier).transpose()?;
         let tls = server_config(served, clients).map_err(RunError::Tls)?;
 
@@ -171,6 +174,7 @@ impl Bound {
             admin,
             acceptor: TlsAcceptor::from(Arc::new(tls)),
             upkeep,
+            finder,
             campaign: membership.into_campaign(),
             readiness,
             accepting,
@@ -214,6 +218,7 @@ impl Bound {
             admin,
             acceptor,
             upkeep,
+            finder,
             campaign,
             readiness,
             accepting,
@@ -241,6 +246,9 @@ impl Bound {
             let _ = admin.run(std::future::pending(), Duration::ZERO).await;
         });
         background.spawn(upkeep.run(settings.certificate_interval));
+        if let Some(finder) = finder {
+            background.spawn(finder.run());
+        }
         if let Some(campaign) = campaign {
             let shutdown = shutdown.clone();
             background.spawn(async move {
@@ -289,6 +297,18 @@ async fn open(
     };
     ready.release();
     Ok(opened)
+}
+
+/// What looks for pods that were missed, where that is wanted.
+async fn finder(
+    settings: &Settings,
+    membership: &mut Membership,
+    registry: &mut Registry,
+) -> Result<Option<Finder>, RunError> {
+    let Some(judge) = settings.find_uninjected.clone() else { return Ok(None) };
+    let member = membership.join(&settings.cluster, registry).await?;
+    let (cluster, leadership) = (member.cluster.clone(), member.leadership.clone());
+    Ok(Some(Finder::new(cluster, judge, leadership, registry)))
 }
 
 struct Socket {

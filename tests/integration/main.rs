@@ -7,3 +7,4 @@ mod cluster;
 mod control_plane;
 mod node_stand_in;
 mod supervisor;
+mod uninjected;

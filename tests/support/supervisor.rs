@@ -15,7 +15,7 @@ use std::time::Duration;
 use super::wait::until;
 
 /// A program to start: its arguments (the program first), and the file that takes its output.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Program {
     pub(crate) argv: Vec<OsString>,
     pub(crate) log: PathBuf,

@@ -39,6 +39,7 @@ pub(crate) struct Webhook {
 /// What a webhook and its twins share.
 struct Files {
     program: PathBuf,
+    environment: Vec<(String, String)>,
     directory: TempDir,
 }
 
@@ -51,8 +52,20 @@ impl Files {
 impl Webhook {
     /// Starts `program` with this configuration file and these further flags, and waits until it is ready.
     pub(crate) async fn start(program: &str, configuration: &str, flags: &[&str]) -> Self {
+        Self::start_in(&[], program, configuration, flags).await
+    }
+
+    /// As [`Webhook::start`], with these further variables of the environment.
+    pub(crate) async fn start_in(
+        environment: &[(&str, &str)],
+        program: &str,
+        configuration: &str,
+        flags: &[&str],
+    ) -> Self {
         let directory = TempDir::with_prefix("webhook-").expect("a directory for the webhook");
-        let files = Arc::new(Files { program: program.into(), directory });
+        let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+        let environment = environment.iter().map(owned).collect();
+        let files = Arc::new(Files { program: program.into(), environment, directory });
         fs::write(files.path("config.yaml"), configuration).expect("a written configuration");
         Self::spawn(files, "first.log", flags).await
     }
@@ -75,6 +88,7 @@ impl Webhook {
             .arg("--config")
             .arg(files.path("config.yaml"))
             .args(flags)
+            .envs(files.environment.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(stderr)
@@ -106,6 +120,14 @@ impl Webhook {
     /// Where it serves health and metrics.
     pub(crate) fn admin(&self) -> SocketAddr {
         self.admin
+    }
+
+    /// The most memory that it ever had, in bytes.
+    pub(crate) fn peak_memory(&self) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.pid)).expect("a running process");
+        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("its peak");
+        let kibibytes: u64 = peak.trim().trim_end_matches(" kB").parse().expect("a number of kB");
+        kibibytes << 10
     }
 
     /// The CA that signed its certificate.

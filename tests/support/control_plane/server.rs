@@ -32,6 +32,9 @@ pub(crate) struct ControlPlane {
     kubeconfig: PathBuf,
     port: u16,
     processes: Supervisor,
+    api_server: Program,
+    /// The API server after a restart.
+    restarted: Option<Supervisor>,
     directory: PathBuf,
 }
 
@@ -69,7 +72,23 @@ impl ControlPlane {
         let processes = Supervisor::start(&programs, Some(directory.path()))
             .map_err(ControlPlaneError::io("starting the control plane"))?;
         // From here on the supervisor removes the directory.
-        Ok(Self { binaries, credentials, kubeconfig, port, processes, directory: directory.keep() })
+        let [_, api_server] = programs;
+        let directory = directory.keep();
+        Ok(Self { binaries, credentials, kubeconfig, port, processes, api_server, restarted: None, directory })
+    }
+
+    /// Kills the API server, and starts it again on the same port and data.
+    pub(crate) async fn restart_api_server(&mut self) -> Result<(), ControlPlaneError> {
+        let before = self.restarted.take();
+        let pid = before.as_ref().map_or(self.processes.pids()[1], |before| before.pids()[0]).to_string();
+        let killing = Command::new("kill").args(["-KILL", &pid]).status().await;
+        killing.map_err(ControlPlaneError::io("killing the API server"))?;
+        drop(before);
+        let again = Supervisor::start(std::slice::from_ref(&self.api_server), None);
+        self.restarted = Some(again.map_err(ControlPlaneError::io("starting the API server again"))?);
+        let client = self.client().await?;
+        let answers = until(READY_WITHIN, async || get(&client, "/readyz").await.ok()).await;
+        answers.map(drop).ok_or_else(|| self.not_ready("the API server did not come back".into()))
     }
 
     async fn wait_until_ready(&self) -> Result<(), ControlPlaneError> {

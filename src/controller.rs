@@ -1,0 +1,5 @@
+//! Loops over the cluster that no review waits for.
+//!
+//! Each runs on the leader alone, and each can be left out: what it needs of rights and memory is then not needed.
+
+pub mod uninjected;

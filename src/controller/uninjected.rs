@@ -1,0 +1,318 @@
+//! Finds pods that ask for secrets in namespaces that opted in, and were not injected: the webhook was away, or the
+//! namespace's label came late. They are counted, and an Event is written beside each. None is ever touched.
+//!
+//! ```text
+//! configuration ──watch──▶ Scope (scope) ───┐ a change begins both lists again
+//! namespaces ──list, watch──▶ opted in? ────┼──▶ Census (census) ──every second──▶ gauge, Events (report, bucket)
+//! pods ──list, watch──▶ missed? (judge) ────┘
+//! ```
+//!
+//! Invariants: of namespaces and pods only the metadata is asked for, by pages, and only those that opted in or were missed
+//! are remembered; the leader alone does any of it; whatever happens to a watch, a list that follows puts things right.
+//! Pods that ended are not watched: there is nothing left to inject.
+//!
+//! A pod that is older than its namespace's label counts: it asks for secrets that it does not have.
+//!
+//! Deliberately absent: repair. Deleting a pod is for those who know what it does.
+
+mod bucket;
+mod census;
+mod judge;
+pub mod metrics;
+mod report;
+mod scope;
+
+use std::convert::Infallible;
+use std::pin::pin;
+use std::time::Duration;
+
+use futures::StreamExt as _;
+use futures::stream::{self, BoxStream};
+use k8s_openapi::api::admissionregistration::v1::MutatingWebhookConfiguration;
+use k8s_openapi::api::core::v1::{Namespace, Pod};
+use k8s_openapi::api::events::v1::Event;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta};
+use k8s_openapi::jiff::Timestamp;
+use kube::Api;
+use kube::api::PostParams;
+use kube::core::PartialObjectMeta;
+use kube::runtime::WatchStreamExt as _;
+use kube::runtime::watcher::{self, Event as Seen, watch_object, watcher};
+use prometheus_client::registry::Registry;
+use tokio::time::{Instant, MissedTickBehavior, timeout};
+
+use self::bucket::Bucket;
+use self::census::{Candidate, Census, Due};
+pub use self::judge::Judge;
+use self::metrics::{FinderMetrics, Watched};
+use self::scope::Scope;
+use crate::cluster::Cluster;
+use crate::leader::Leadership;
+use crate::telemetry::{Once, chain};
+
+/// How often the count is made, and Events are written.
+const TICK: Duration = Duration::from_secs(1);
+/// How long the Events of one turn may take.
+const TELL_WITHIN: Duration = Duration::from_secs(5);
+/// How long no Event is written after the API server did not answer.
+const PAUSE: Duration = Duration::from_secs(15);
+/// Events that may be written at once, and how often one after those: a namespace full of pods that were missed is news,
+/// ten thousand Events in a minute are an outage.
+const BURST: u32 = 25;
+const EVENT_EACH: Duration = Duration::from_secs(1);
+/// Objects in one answer of a list. Metadata can have hundreds of kilobytes, and one page is in memory at a time.
+const PAGE: u32 = 200;
+/// Pods that run, or will.
+const NOT_ENDED: &str = "status.phase!=Succeeded,status.phase!=Failed";
+
+/// Finds pods that were missed, while this replica leads.
+pub struct Finder {
+    cluster: Cluster,
+    judge: Judge,
+    leadership: Leadership,
+    metrics: FinderMetrics,
+}
+
+/// What is seen of a kind of which the metadata alone is asked for.
+type Metadata<K> = BoxStream<'static, Result<Seen<PartialObjectMeta<K>>, watcher::Error>>;
+
+impl Finder {
+    /// Looks for pods that `judge` says were missed.
+    #[must_use]
+    pub fn new(cluster: Cluster, judge: Judge, leadership: Leadership, registry: &mut Registry) -> Self {
+        Self { cluster, judge, leadership, metrics: FinderMetrics::register(registry) }
+    }
+
+    /// Runs until it is dropped.
+    pub async fn run(self) {
+        let mut leadership = self.leadership.clone();
+        while leadership.wait_for(|leading| *leading).await.is_ok() {
+            let lost = tokio::select! {
+                never = self.lead() => match never {},
+                lost = leadership.wait_for(|leading| !*leading) => lost.is_ok(),
+            };
+            self.metrics.are(0);
+            if !lost {
+                break;
+            }
+        }
+        // The process is draining, and nobody leads any more.
+        std::future::pending::<()>().await;
+    }
+
+    /// Watches. Everything that is remembered, and every watch, goes with it.
+    async fn lead(&self) -> Infallible {
+        let configurations: Api<MutatingWebhookConfiguration> = Api::all(self.cluster.client().clone());
+        let configuration = watch_object(configurations, self.cluster.configuration());
+        let mut configuration = pin!(configuration.default_backoff());
+        let mut namespaces: Metadata<Namespace> = stream::pending().boxed();
+        let mut pods: Metadata<Pod> = stream::pending().boxed();
+        let mut ticks = tokio::time::interval(TICK);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut term = Term::new(self);
+        loop {
+            tokio::select! {
+                Some(seen) = configuration.next() => {
+                    let Some(found) = term.watched(Watched::Configuration, seen) else { continue };
+                    if term.rescope(found.as_ref()) {
+                        let is_there = found.is_some();
+                        namespaces = if is_there { self.metadata(None) } else { stream::pending().boxed() };
+                        pods = if is_there { self.metadata(Some(NOT_ENDED)) } else { stream::pending().boxed() };
+                    }
+                }
+                Some(seen) = namespaces.next() => {
+                    if let Some(seen) = term.watched(Watched::Namespaces, seen) {
+                        term.namespace(seen);
+                    }
+                }
+                Some(seen) = pods.next() => {
+                    if let Some(seen) = term.watched(Watched::Pods, seen) {
+                        term.pod(seen, Instant::now());
+                    }
+                }
+                _ = ticks.tick() => term.look(Instant::now()).await,
+            }
+        }
+    }
+
+    /// Lists, then watches, the metadata of a kind. The API server sends no more than that.
+    fn metadata<K>(&self, fields: Option<&str>) -> Metadata<K>
+    where
+        K: kube::Resource<DynamicType = ()> + Clone + std::fmt::Debug + Send + Sync + 'static,
+        PartialObjectMeta<K>: serde::de::DeserializeOwned,
+    {
+        let objects: Api<PartialObjectMeta<K>> = Api::all(self.cluster.client().clone());
+        let config = watcher::Config::default().page_size(PAGE);
+        let config = fields.into_iter().fold(config, |config, fields| config.fields(fields));
+        watcher(objects, config).default_backoff().boxed()
+    }
+}
+
+/// One time of leadership.
+struct Term<'f> {
+    finder: &'f Finder,
+    scope: Option<Scope>,
+    census: Census,
+    bucket: Bucket,
+    said_of_watches: [Once; Watched::ALL.len()],
+    said_of_events: Once,
+}
+
+impl<'f> Term<'f> {
+    fn new(finder: &'f Finder) -> Self {
+        Self {
+            finder,
+            scope: None,
+            census: Census::default(),
+            bucket: Bucket::new(BURST, EVENT_EACH),
+            said_of_watches: Default::default(),
+            said_of_events: Once::default(),
+        }
+    }
+
+    /// What was seen; nothing where the watch failed, which is tried again.
+    fn watched<T>(&mut self, resource: Watched, seen: Result<T, watcher::Error>) -> Option<T> {
+        let said = &mut self.said_of_watches[resource as usize];
+        match seen {
+            Ok(seen) => {
+                said.clear();
+                Some(seen)
+            }
+            Err(error) => {
+                self.finder.metrics.failed(resource);
+                let reason = chain(&error);
+                if said.is_news(&reason) {
+                    let resource = resource.as_str();
+                    tracing::warn!(resource, reason, "a watch for uninjected pods failed; trying again");
+                }
+                None
+            }
+        }
+    }
+
+    /// The configuration is this, or is not there. Returns whether it means something else than before.
+    fn rescope(&mut self, found: Option<&MutatingWebhookConfiguration>) -> bool {
+        let scope = found.map(Scope::of);
+        if scope.is_some() && scope == self.scope {
+            return false;
+        }
+        match &scope {
+            None => {
+                let name = self.finder.cluster.configuration();
+                tracing::warn!(name, "no such MutatingWebhookConfiguration: no namespace has opted in");
+                self.finder.metrics.are(0);
+            }
+            Some(scope) if !scope.conditions.is_empty() => {
+                let conditions = scope.conditions.join(", ");
+                tracing::info!(
+                    conditions,
+                    "matchConditions that are not evaluated: pods they keep out are reported"
+                );
+            }
+            Some(_) => {}
+        }
+        self.scope = scope;
+        self.census.rescope();
+        true
+    }
+
+    fn namespace(&mut self, seen: Seen<PartialObjectMeta<Namespace>>) {
+        let opted_in = |namespace: &ObjectMeta| {
+            self.scope.as_ref().map(|scope| scope.of_namespace(namespace)).unwrap_or_default()
+        };
+        match seen {
+            Seen::Init => self.census.begin_namespaces(),
+            Seen::InitDone => self.census.end_namespaces(),
+            Seen::InitApply(PartialObjectMeta { metadata, .. })
+            | Seen::Apply(PartialObjectMeta { metadata, .. }) => {
+                let webhooks = opted_in(&metadata);
+                self.census.namespace(metadata.name.as_deref().unwrap_or_default(), webhooks);
+            }
+            Seen::Delete(PartialObjectMeta { metadata, .. }) => {
+                self.census.namespace_is_gone(metadata.name.as_deref().unwrap_or_default());
+            }
+        }
+    }
+
+    fn pod(&mut self, seen: Seen<PartialObjectMeta<Pod>>, now: Instant) {
+        match seen {
+            Seen::Init => self.census.begin_pods(),
+            Seen::InitDone => self.census.end_pods(),
+            Seen::InitApply(PartialObjectMeta { metadata, .. })
+            | Seen::Apply(PartialObjectMeta { metadata, .. }) => {
+                let candidate = self.candidate(&metadata);
+                self.census.pod(metadata.uid.as_deref().unwrap_or_default(), candidate, now);
+            }
+            Seen::Delete(PartialObjectMeta { metadata, .. }) => {
+                self.census.pod_is_gone(metadata.uid.as_deref().unwrap_or_default());
+            }
+        }
+    }
+
+    fn candidate(&self, pod: &ObjectMeta) -> Option<Candidate> {
+        let webhooks = self.scope.as_ref()?.of_pod(pod);
+        let missed = self.finder.judge.judge(pod).filter(|_| !webhooks.is_empty())?;
+        let controller = pod.owner_references.iter().flatten().find(|owner| owner.controller == Some(true));
+        Some(Candidate {
+            namespace: pod.namespace.as_deref()?.into(),
+            name: pod.name.as_deref()?.into(),
+            owner: controller.map(|owner| format!("{} {}", owner.kind, owner.name).into()),
+            is_refused: missed.is_refused,
+            webhooks,
+        })
+    }
+
+    /// Counts, and tells of as many as may be told of `now`.
+    async fn look(&mut self, now: Instant) {
+        let Some(count) = self.census.count() else { return };
+        self.finder.metrics.are(count);
+        let due: Vec<Due> = self.census.due(now).take_while(|_| self.bucket.take(now)).collect();
+        if due.is_empty() {
+            return;
+        }
+        if timeout(TELL_WITHIN, self.tell(&due, now)).await.is_err() {
+            self.bucket.pause(now, PAUSE);
+            self.complain("the API server did not answer in time");
+        }
+    }
+
+    async fn tell(&mut self, due: &[Due], now: Instant) {
+        let conditions = self.scope.as_ref().map(|scope| scope.conditions.clone()).unwrap_or_default();
+        for due in due {
+            let cluster = &self.finder.cluster;
+            let event = report::event(due, &conditions, cluster.replica(), MicroTime(Timestamp::now()));
+            let events: Api<Event> = Api::namespaced(cluster.client().clone(), &due.pod.namespace);
+            match events.create(&PostParams::default(), &event).await {
+                Ok(_) => {
+                    let Candidate { namespace, name, owner, .. } = &due.pod;
+                    tracing::warn!(
+                        namespace = &**namespace,
+                        pod = &**name,
+                        owner = owner.as_deref(),
+                        "a pod was not injected"
+                    );
+                }
+                // Another leader told of it.
+                Err(kube::Error::Api(status)) if status.code == 409 => {}
+                Err(error @ kube::Error::Api(_)) => {
+                    self.census.tell_later(&due.uid, now);
+                    self.complain(&chain(&error));
+                    continue;
+                }
+                Err(error) => {
+                    self.bucket.pause(now, PAUSE);
+                    self.complain(&chain(&error));
+                    return;
+                }
+            }
+            self.census.told(&due.uid);
+            self.said_of_events.clear();
+        }
+    }
+
+    fn complain(&mut self, reason: &str) {
+        if self.said_of_events.is_news(reason) {
+            tracing::warn!(reason, "an Event about an uninjected pod could not be written; trying again");
+        }
+    }
+}
