@@ -191,7 +191,8 @@ impl<'a> Planner<'a> {
         }
         let status = Status::new(&hash, targets);
         let is_noted = note.as_ref() == Some(&status);
-        if !is_noted && (note.is_some() || !changes.is_empty()) {
+        // Also where there was nothing to add: the note says that the webhook was here.
+        if !is_noted {
             // A key of a domain has a `/`, which a JSON pointer escapes, and no `~`.
             let key = self.settings.domain.status_key().replace('/', "~1");
             changes.add(format!("/metadata/annotations/{key}"), Json::of(&status.to_text()), Reason::Status);
