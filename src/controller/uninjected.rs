@@ -143,7 +143,7 @@ impl Finder {
     {
         let objects: Api<PartialObjectMeta<K>> = Api::all(self.cluster.client().clone());
         let config = watcher::Config::default().page_size(PAGE);
-        let config = fields.into_iter().fold(config, |config, fields| config.fields(fields));
+        let config = fields.into_iter().fold(config, watcher::Config::fields);
         watcher(objects, config).default_backoff().boxed()
     }
 }

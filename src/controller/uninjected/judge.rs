@@ -59,6 +59,7 @@ fn is_prepared_for_kees(pod: &ObjectMeta) -> bool {
 mod tests {
     use std::collections::BTreeMap;
 
+    use proptest::option;
     use proptest::prelude::*;
     use serde_json::{Value, json};
 
@@ -123,10 +124,10 @@ mod tests {
         /// The webhook's own plan is the measure: whatever it would skip was not missed, whatever it would change or refuse
         /// was.
         #[test]
-        fn the_judgement_is_the_webhooks(annotations in annotations()) {
+        fn the_judgement_is_the_webhooks(annotations in annotations(), account in option::of(Just("reader"))) {
             let pod = json!({
                 "metadata": {"name": "x", "annotations": annotations},
-                "spec": {"containers": [{"name": "app", "image": "app:1"}]},
+                "spec": {"containers": [{"name": "app", "image": "app:1"}], "serviceAccountName": account},
             });
             let text = pod.to_string();
             let settings = crate::config::read("injection: {image: 'keystow:test'}").unwrap();

@@ -99,6 +99,9 @@ mod tests {
 
     use super::*;
 
+    /// A selector, labels, and whether it selects them.
+    type Case<'a> = (&'a Value, &'a [(&'a str, &'a str)], bool);
+
     fn scope(webhooks: &Value) -> Scope {
         let mut webhooks = webhooks.clone();
         for webhook in webhooks.as_array_mut().unwrap() {
@@ -126,7 +129,7 @@ mod tests {
         };
         let is_in = expression("In", &["a", "b"]);
         let not_in = expression("NotIn", &["a", "b"]);
-        let table: &[(&Value, &[(&str, &str)], bool)] = &[
+        let table: &[Case<'_>] = &[
             (&json!({}), &[], true),
             (&json!(null), &[("any", "thing")], true),
             (&on, &[("on", "yes"), ("other", "x")], true),

@@ -74,7 +74,16 @@ impl ControlPlane {
         // From here on the supervisor removes the directory.
         let [_, api_server] = programs;
         let directory = directory.keep();
-        Ok(Self { binaries, credentials, kubeconfig, port, processes, api_server, restarted: None, directory })
+        Ok(Self {
+            binaries,
+            credentials,
+            kubeconfig,
+            port,
+            processes,
+            api_server,
+            restarted: None,
+            directory,
+        })
     }
 
     /// Kills the API server, and starts it again on the same port and data.
