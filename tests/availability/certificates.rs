@@ -108,7 +108,7 @@ async fn a_half_written_secret_is_made_whole_and_an_event_says_what_it_was() {
     write(&cluster, &keys).await;
     let _replica = first(&cluster).await;
     cluster.injects().await;
-    cluster.event("CertificateUnusable", "tls.crt of the Secret").await;
+    cluster.event("CertificateUnusable", "tls.crt").await;
     assert_eq!(cluster.secret_key("theirs").await.as_deref(), Some("kept"));
     assert_eq!(cluster.secret_key("ca.crt").await.unwrap(), keys[2].1);
 }

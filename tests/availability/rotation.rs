@@ -72,8 +72,22 @@ async fn another_ca(cluster: &Cluster, replicas: &[Webhook], before: &str) {
     assert!(certificates(&bundle) >= 2 && bundle.contains(before), "the CA before stays for its leaves");
 }
 
+/// Waits until one of the replicas is called, and yields which.
+async fn called(replicas: &[Webhook]) -> usize {
+    let before = [replicas[0].requests(None).await, replicas[1].requests(None).await];
+    let found = async || {
+        for (index, replica) in replicas.iter().enumerate() {
+            if replica.requests(None).await > before[index] {
+                return Some(index);
+            }
+        }
+        None
+    };
+    until(SOON, found).await.expect("a replica that is called")
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn rotations_a_killed_leader_and_a_rollout_lose_no_pod() {
+async fn rotations_killed_replicas_and_a_rollout_lose_no_pod() {
     let Some(cluster) = Cluster::start("rotation").await else { return };
     let mut replicas = Vec::new();
     for name in ["one", "two"] {
@@ -94,7 +108,7 @@ async fn rotations_a_killed_leader_and_a_rollout_lose_no_pod() {
     let leaf = all_serve(&cluster, &replicas).await;
     let leaf = another_leaf(&cluster, &replicas, &leaf).await;
 
-    // SIGKILL: the Lease is not given back, and what was in flight is cut.
+    // SIGKILL of the leader: the Lease is not given back.
     let mut dead = replicas.remove(leader(&replicas).await);
     let killed = Instant::now();
     dead.kill().await;
@@ -109,8 +123,17 @@ async fn rotations_a_killed_leader_and_a_rollout_lose_no_pod() {
 
     another_ca(&cluster, &replicas, &ca).await;
 
+    // SIGKILL of the one that API servers call: what is in flight is cut.
+    let mut dead = replicas.remove(called(&replicas).await);
+    let killed_too = Instant::now();
+    dead.kill().await;
+    replicas.push(cluster.installation.replica("four", MANAGED).await);
+    balancer.add(endpoint(&replicas[1]), false);
+    replicas[1].becomes_ready().await;
+    creation.reaches(creation.created() + 100).await;
+
     // As a Deployment rolls: first the new one, ready, then the old one goes.
-    for name in ["four", "five"] {
+    for name in ["five", "six"] {
         let new = cluster.installation.replica(name, MANAGED).await;
         balancer.add(endpoint(&new), false);
         new.becomes_ready().await;
@@ -122,7 +145,7 @@ async fn rotations_a_killed_leader_and_a_rollout_lose_no_pod() {
     // The Lease was given back: nobody had to wait for its end.
     leader(&replicas).await;
     creation.reaches((creation.created() + 100).max(PODS)).await;
-    creation.stop().await.lost_nothing("rotation", &[killed]);
+    creation.stop().await.lost_nothing("rotation", &[killed, killed_too]);
 }
 
 /// As kubelet writes a mounted Secret: files are links into a directory that is swapped whole.
