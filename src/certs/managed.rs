@@ -35,6 +35,8 @@ mod keeper;
 mod material;
 pub mod metrics;
 mod objects;
+#[cfg(test)]
+mod simulation;
 
 use std::sync::Arc;
 

@@ -46,7 +46,7 @@ use self::census::{Candidate, Census, Due};
 pub use self::judge::Judge;
 use self::metrics::{FinderMetrics, Watched};
 use self::scope::Scope;
-use crate::cluster::Cluster;
+use crate::cluster::{ApiError, Cluster};
 use crate::leader::Leadership;
 use crate::telemetry::{Once, chain};
 
@@ -180,7 +180,7 @@ impl<'f> Term<'f> {
             }
             Err(error) => {
                 self.finder.metrics.failed(resource);
-                let reason = chain(&error);
+                let reason = chain(&ApiError::from(error));
                 if said.is_news(&reason) {
                     let resource = resource.as_str();
                     tracing::warn!(resource, reason, "a watch for uninjected pods failed; trying again");
@@ -296,12 +296,12 @@ impl<'f> Term<'f> {
                 Err(kube::Error::Api(status)) if status.code == 409 => {}
                 Err(error @ kube::Error::Api(_)) => {
                     self.census.tell_later(&due.uid, now);
-                    self.complain(&chain(&error));
+                    self.complain(&chain(&ApiError::from(error)));
                     continue;
                 }
                 Err(error) => {
                     self.bucket.pause(now, PAUSE);
-                    self.complain(&chain(&error));
+                    self.complain(&chain(&ApiError::from(error)));
                     return;
                 }
             }

@@ -1,8 +1,7 @@
 //! `keystow webhook --find-uninjected` on a real API server, with a token of the account that is shipped and the rights
 //! that are shipped, and no others.
 //!
-//! Each test has a control plane of its own: what is found is found in the whole cluster, under the names that the rights
-//! are for.
+//! Each test has an installation of its own (see `support::installation`), and namespaces that begin with its name.
 
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails, in its helpers too")]
 
@@ -11,7 +10,7 @@ mod leaders;
 mod many;
 mod outage;
 
-use std::net::{SocketAddr, TcpListener};
+use std::net::TcpListener;
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::Pod;
@@ -19,9 +18,10 @@ use k8s_openapi::api::events::v1::Event;
 use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams};
 use kube::{Api, Client};
 use serde_json::{Value, json};
-use tempfile::TempDir;
+use tokio::sync::{Mutex, MutexGuard, OnceCell};
 
 use crate::support::control_plane::{ControlPlane, shared_or_skip};
+use crate::support::installation::Installation;
 use crate::support::metrics;
 use crate::support::wait::until;
 use crate::support::webhook::{TEST_LABEL, Webhook, apply_configuration};
@@ -30,60 +30,78 @@ use crate::support::webhook::{TEST_LABEL, Webhook, apply_configuration};
 const KEYSTOW: &str = env!("CARGO_BIN_EXE_keystow");
 const CONFIGURATION: &str =
     "injection: {image: 'keystow:test'}\nstores: {default: local, local: {local: {}}}\n";
-/// The account, and all the rights, of an installation.
-const RIGHTS: [&str; 3] = [
-    include_str!("../../webhook-config/base/serviceaccount.yaml"),
-    include_str!("../../webhook-config/base/role.yaml"),
-    include_str!("../../webhook-config/base/clusterrole.yaml"),
-];
-/// What certificates need, which are files here.
-const OF_CERTIFICATES: &str = "keystow-webhook-certificates";
 /// How long anything may take: a leader is found within seconds, a dead one is followed within 17, a watch is begun again
 /// within 30.
 const WITHIN: Duration = Duration::from_secs(120);
 /// The label that opts a namespace in.
 const OPT_IN: (&str, &str) = ("inject.bsycorp.com/enabled", "true");
 
-/// A control plane with keystow's account.
+/// An API server and an installation on it, without what certificates need: they are files here.
 struct Cluster {
-    plane: ControlPlane,
+    plane: &'static ControlPlane,
     client: Client,
+    installation: Installation<'static>,
     test: &'static str,
-    kubeconfig: String,
-    _directory: TempDir,
+    _alone: Option<MutexGuard<'static, ()>>,
 }
 
 impl Cluster {
-    /// `None` where there is no control plane; then `test` is named as skipped.
+    /// On the control plane that all tests share; `None` where there is none. `test` is a DNS label.
     async fn start(test: &'static str) -> Option<Self> {
-        shared_or_skip(test).await?;
-        let plane = ControlPlane::start().await.unwrap();
-        let client = plane.client().await.unwrap();
-        plane.namespace("keystow", &[], &[]).await.unwrap();
-        for rights in RIGHTS {
-            plane.kubectl(&["apply", "-f", "-"], rights).await.unwrap();
-        }
-        for kind in ["role", "rolebinding"] {
-            plane.kubectl(&["delete", kind, OF_CERTIFICATES, "-n", "keystow"], "").await.unwrap();
-            let kind = format!("cluster{kind}");
-            plane.kubectl(&["delete", &kind, OF_CERTIFICATES], "").await.unwrap();
-        }
-        let directory = tempfile::tempdir().unwrap();
-        let kubeconfig = kubeconfig(&plane, &directory).await;
-        Some(Self { plane, client, test, kubeconfig, _directory: directory })
+        let plane = shared_or_skip(test).await?;
+        Some(Self::on(plane, test, None).await)
     }
 
-    /// A replica of this name.
+    /// On a control plane that no other test uses meanwhile.
+    async fn alone(test: &'static str) -> Option<Self> {
+        static ALONE: OnceCell<ControlPlane> = OnceCell::const_new();
+        static TURN: Mutex<()> = Mutex::const_new(());
+        // Says that the test is skipped, or fails, where there is no control plane.
+        shared_or_skip(test).await?;
+        let turn = TURN.lock().await;
+        let plane = ALONE.get_or_init(async || ControlPlane::start().await.unwrap()).await;
+        Some(Self::on(plane, test, Some(turn)).await)
+    }
+
+    async fn on(
+        plane: &'static ControlPlane,
+        test: &'static str,
+        alone: Option<MutexGuard<'static, ()>>,
+    ) -> Self {
+        let installation = Installation::new(plane, test, KEYSTOW, CONFIGURATION).await;
+        let of_certificates = format!("{test}-webhook-certificates");
+        for kind in ["clusterrole", "clusterrolebinding"] {
+            plane.kubectl(&["delete", kind, &of_certificates], "").await.unwrap();
+        }
+        let delete = ["delete", "role,rolebinding", "keystow-webhook-certificates", "-n", test];
+        plane.kubectl(&delete, "").await.unwrap();
+        Self { plane, client: plane.client().await.unwrap(), installation, test, _alone: alone }
+    }
+
+    /// A ready replica of this name.
     async fn replica(&self, name: &str) -> Webhook {
-        let environment = [("KUBECONFIG", self.kubeconfig.as_str())];
-        let flags = ["--find-uninjected", "--namespace", "keystow", "--pod-name", name];
-        Webhook::start_in(&environment, KEYSTOW, CONFIGURATION, &flags).await
+        let directory = self.installation.files().path("tls");
+        let directory = directory.to_str().unwrap();
+        let certificate = ["--self-signed-name", "127.0.0.1", "--self-signed", directory];
+        let flags = [&certificate[..], &["--find-uninjected"]].concat();
+        let replica = self.installation.replica(name, &flags).await;
+        replica.becomes_ready().await;
+        replica
+    }
+
+    /// The full name of a namespace of the test.
+    fn named(&self, namespace: &str) -> String {
+        format!("{}-{namespace}", self.test)
+    }
+
+    async fn kubectl(&self, arguments: &[&str]) -> String {
+        self.plane.kubectl(arguments, "").await.unwrap()
     }
 
     /// Applies the shipped configuration, which sends pods to `webhook`.
     async fn send_pods_to(&self, webhook: &Webhook) {
-        let ca = webhook.ca_pem();
-        apply_configuration(&self.plane, "", self.test, webhook.address(), &ca).await;
+        let suffix = format!("-{}", self.test);
+        apply_configuration(self.plane, &suffix, self.test, webhook.address(), &webhook.ca_pem()).await;
         self.namespace("canary", &[OPT_IN]).await;
         let is_injecting = async || {
             let dry = PostParams { dry_run: true, ..PostParams::default() };
@@ -95,13 +113,10 @@ impl Cluster {
 
     /// Applies the shipped configuration with an address where nobody answers, and `failurePolicy: Ignore`.
     async fn send_pods_nowhere(&self) {
-        // Free for as long as it is held; nobody listens there afterwards, or does not speak TLS.
+        // It was free a moment ago; should somebody else listen there soon, then not with a certificate of this CA.
         let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-        self.apply_unanswered(nobody).await;
-    }
-
-    async fn apply_unanswered(&self, address: SocketAddr) {
-        apply_configuration(&self.plane, "", self.test, address, self.plane.ca_pem()).await;
+        let suffix = format!("-{}", self.test);
+        apply_configuration(self.plane, &suffix, self.test, nobody, self.plane.ca_pem()).await;
         self.patch_configuration(&json!([
             {"op": "replace", "path": "/webhooks/0/failurePolicy", "value": "Ignore"},
             {"op": "replace", "path": "/webhooks/0/timeoutSeconds", "value": 1},
@@ -111,34 +126,44 @@ impl Cluster {
 
     /// Applies a JSON patch to the configuration.
     async fn patch_configuration(&self, patch: &Value) {
-        let patch = patch.to_string();
-        let arguments =
-            ["patch", "mutatingwebhookconfiguration", "inject-keystow", "--type=json", "-p", &patch];
-        self.plane.kubectl(&arguments, "").await.unwrap();
+        let (name, patch) = (self.installation.configuration(), patch.to_string());
+        self.kubectl(&["patch", "mutatingwebhookconfiguration", &name, "--type=json", "-p", &patch]).await;
+    }
+
+    async fn delete_configuration(&self) {
+        self.kubectl(&["delete", "mutatingwebhookconfiguration", &self.installation.configuration()]).await;
     }
 
     /// Makes a namespace that belongs to the test.
     async fn namespace(&self, name: &str, labels: &[(&str, &str)]) {
         let labels = [labels, &[(TEST_LABEL, self.test)]].concat();
-        self.plane.namespace(name, &labels, &[]).await.unwrap();
+        self.plane.namespace(&self.named(name), &labels, &[]).await.unwrap();
     }
 
     /// Gives a namespace a label, or takes it away (`KEY-`).
     async fn label(&self, namespace: &str, label: &str) {
-        self.plane.kubectl(&["label", "--overwrite", "namespace", namespace, label], "").await.unwrap();
+        self.kubectl(&["label", "--overwrite", "namespace", &self.named(namespace), label]).await;
     }
 
-    /// Deletes a namespace without pods, as its controller would.
+    /// Deletes a namespace without pods, as its controller would, and waits until it is gone.
     async fn delete_namespace(&self, name: &str) {
-        self.plane.kubectl(&["delete", "configmaps,serviceaccounts", "--all", "-n", name], "").await.unwrap();
-        self.plane.kubectl(&["delete", "namespace", name, "--wait=false"], "").await.unwrap();
-        let done = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}, "spec": {"finalizers": []}});
+        let name = self.named(name);
+        self.kubectl(&["delete", "configmaps,serviceaccounts", "--all", "-n", &name]).await;
+        self.kubectl(&["delete", "namespace", &name, "--wait=false"]).await;
+        let done = json!({
+            "apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}, "spec": {"finalizers": []},
+        });
         let path = format!("/api/v1/namespaces/{name}/finalize");
         self.plane.kubectl(&["replace", "--raw", &path, "-f", "-"], &done.to_string()).await.unwrap();
+        let gone = async || {
+            let said = self.kubectl(&["get", "namespace", &name, "--ignore-not-found"]).await;
+            said.is_empty().then_some(())
+        };
+        until(WITHIN, gone).await.expect("a namespace that goes");
     }
 
     fn pods(&self, namespace: &str) -> Api<Pod> {
-        Api::namespaced(self.client.clone(), namespace)
+        Api::namespaced(self.client.clone(), &self.named(namespace))
     }
 
     /// Creates a pod; returns its UID, and whether it was injected.
@@ -163,7 +188,11 @@ impl Cluster {
     async fn events(&self) -> Vec<Event> {
         let events: Api<Event> = Api::all(self.client.clone());
         let mut events = events.list(&ListParams::default()).await.unwrap().items;
-        events.retain(|event| event.reason.as_deref() == Some("NotInjected"));
+        let ours = self.named("");
+        events.retain(|event| {
+            let namespace = event.metadata.namespace.as_deref().unwrap();
+            event.reason.as_deref() == Some("NotInjected") && namespace.starts_with(&ours)
+        });
         events.sort_by_key(|event| event.regarding.as_ref().unwrap().name.clone());
         events
     }
@@ -176,23 +205,6 @@ impl Cluster {
             None => panic!("not {count} events: {:?}", self.events().await),
         }
     }
-}
-
-/// A kubeconfig with a token of keystow's account; the path of it.
-async fn kubeconfig(plane: &ControlPlane, directory: &TempDir) -> String {
-    let token = plane.kubectl(&["create", "token", "keystow-webhook", "-n", "keystow"], "").await.unwrap();
-    let ca = directory.path().join("ca.crt");
-    std::fs::write(&ca, plane.ca_pem()).unwrap();
-    let server = format!("https://127.0.0.1:{}", plane.port());
-    let config = json!({
-        "apiVersion": "v1", "kind": "Config", "current-context": "test",
-        "clusters": [{"name": "test", "cluster": {"server": server, "certificate-authority": ca}}],
-        "users": [{"name": "keystow", "user": {"token": token.trim()}}],
-        "contexts": [{"name": "test", "context": {"cluster": "test", "user": "keystow"}}],
-    });
-    let path = directory.path().join("kubeconfig");
-    std::fs::write(&path, config.to_string()).unwrap();
-    path.to_str().unwrap().to_owned()
 }
 
 fn pod(name: &str, annotations: &Value) -> Pod {

@@ -148,7 +148,8 @@ impl Timing {
                 Some(at) => Step::Rest(at),
             };
         };
-        let leaf_due = current.leaf.as_ref().map(|leaf| renewal(&leaf.pair.validity));
+        let leaf_due = current.leaf.as_ref().filter(|leaf| leaf.pair.validity.not_before <= now);
+        let leaf_due = leaf_due.map(|leaf| renewal(&leaf.pair.validity));
         let ca_due = renewal(current.ca.validity());
         let retired = material.retired.iter().map(|retired| retired.until).min();
         if leaf_due.is_none_or(|due| due <= now) {
@@ -168,10 +169,12 @@ impl Timing {
         }
     }
 
-    /// Whether it has its key, and enough life left for a leaf to be worth signing.
+    /// Whether it has its key, and enough life left for a leaf to be worth signing. One whose time has not come was made
+    /// while a clock was ahead.
     fn can_sign(&self, current: &Current, now: SystemTime) -> bool {
-        let left = current.ca.validity().not_after.duration_since(now).unwrap_or_default();
-        current.authority.is_some() && left > self.leaf_lifetime / 2
+        let Validity { not_before, not_after } = *current.ca.validity();
+        let left = not_after.duration_since(now).unwrap_or_default();
+        current.authority.is_some() && not_before <= now && left > self.leaf_lifetime / 2
     }
 
     /// The `caBundle` as it should be, and when CAs that are not ours leave it.

@@ -9,10 +9,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use kube::api::ObjectMeta;
 
 use super::census::Due;
-use crate::cluster::REPORTER;
-
-/// As the API has it for a note.
-const LONGEST_NOTE: usize = 1024;
+use crate::cluster::{LONGEST_NOTE, REPORTER};
 
 /// The Event about a pod, by this replica. `conditions` are those of the configuration that nobody evaluates here.
 pub(super) fn event(due: &Due, conditions: &[String], replica: &str, now: MicroTime) -> Event {

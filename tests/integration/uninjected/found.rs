@@ -18,7 +18,7 @@ async fn pods_that_were_missed_are_counted_and_told_of() {
     assert_eq!(regarding.uid.as_deref(), Some(uid.as_str()));
     assert_eq!(
         (event.metadata.namespace.as_deref(), event.type_.as_deref()),
-        (Some("shop"), Some("Warning"))
+        (Some("uninjected-found-shop"), Some("Warning"))
     );
     assert_eq!(event.reporting_instance.as_deref(), Some("a"));
     assert!(event.note.as_deref().unwrap().contains("was not injected"), "{event:?}");
@@ -89,7 +89,7 @@ async fn a_scope_that_changes_is_followed() {
     cluster.patch_configuration(&own).await;
     cluster.patch_configuration(&select("objectSelector/matchLabels", "two")).await;
     counts(&replica, 0.0).await;
-    cluster.plane.kubectl(&["label", "pod", "three", "-n", "bank", "tier=two"], "").await.unwrap();
+    cluster.kubectl(&["label", "pod", "three", "-n", &cluster.named("bank"), "tier=two"]).await;
     counts(&replica, 1.0).await;
     let names_it = |line: &Value| line.to_string().contains("\"own\"");
     assert!(replica.log().iter().any(names_it), "{:#?}", replica.log());
@@ -99,12 +99,6 @@ async fn a_scope_that_changes_is_followed() {
     cluster.delete("bank", "three").await;
     cluster.delete_namespace("bank").await;
     counts(&replica, 0.0).await;
-    let gone = async || {
-        let said =
-            cluster.plane.kubectl(&["get", "namespace", "bank", "--ignore-not-found"], "").await.unwrap();
-        said.is_empty().then_some(())
-    };
-    until(WITHIN, gone).await.expect("a namespace that goes");
     cluster.namespace("bank", &[]).await;
     let mut labelled = asking("two");
     labelled.metadata.labels = Some([("tier".to_owned(), "two".to_owned())].into());
@@ -114,7 +108,6 @@ async fn a_scope_that_changes_is_followed() {
     counts(&replica, 1.0).await;
 
     // Without a configuration nobody opted in.
-    let delete = ["delete", "mutatingwebhookconfiguration", "inject-keystow"];
-    cluster.plane.kubectl(&delete, "").await.unwrap();
+    cluster.delete_configuration().await;
     counts(&replica, 0.0).await;
 }

@@ -5,8 +5,8 @@ use super::*;
 /// Makes a replica the leader, by the Lease.
 async fn elect(cluster: &Cluster, name: &str) {
     let holder = json!({"spec": {"holderIdentity": name}}).to_string();
-    let arguments = ["patch", "lease", "keystow-webhook", "-n", "keystow", "--type=merge", "-p", &holder];
-    cluster.plane.kubectl(&arguments, "").await.unwrap();
+    let patch = ["patch", "lease", "keystow-webhook", "-n", cluster.test, "--type=merge", "-p", &holder];
+    cluster.kubectl(&patch).await;
 }
 
 #[tokio::test]

@@ -4,7 +4,7 @@ use super::*;
 
 #[tokio::test]
 async fn an_api_server_that_was_restarted_leaves_no_ghosts() {
-    let Some(mut cluster) = Cluster::start("uninjected-outage").await else { return };
+    let Some(cluster) = Cluster::alone("uninjected-outage").await else { return };
     let replica = cluster.replica("a").await;
     cluster.namespace("shop", &[]).await;
     for name in ["a", "b"] {

@@ -12,6 +12,7 @@ use kube::config::{Config, KubeConfigOptions, Kubeconfig};
 use tempfile::TempDir;
 use tokio::io::AsyncWriteExt;
 use tokio::process::Command;
+use tokio::sync::Mutex;
 
 use super::credentials::Credentials;
 use super::{Binaries, ControlPlaneError};
@@ -34,7 +35,7 @@ pub(crate) struct ControlPlane {
     processes: Supervisor,
     api_server: Program,
     /// The API server after a restart.
-    restarted: Option<Supervisor>,
+    restarted: Mutex<Option<Supervisor>>,
     directory: PathBuf,
 }
 
@@ -74,27 +75,18 @@ impl ControlPlane {
         // From here on the supervisor removes the directory.
         let [_, api_server] = programs;
         let directory = directory.keep();
-        Ok(Self {
-            binaries,
-            credentials,
-            kubeconfig,
-            port,
-            processes,
-            api_server,
-            restarted: None,
-            directory,
-        })
+        let restarted = Mutex::default();
+        Ok(Self { binaries, credentials, kubeconfig, port, processes, api_server, restarted, directory })
     }
 
     /// Kills the API server, and starts it again on the same port and data.
-    pub(crate) async fn restart_api_server(&mut self) -> Result<(), ControlPlaneError> {
-        let before = self.restarted.take();
-        let pid = before.as_ref().map_or(self.processes.pids()[1], |before| before.pids()[0]).to_string();
+    pub(crate) async fn restart_api_server(&self) -> Result<(), ControlPlaneError> {
+        let mut restarted = self.restarted.lock().await;
+        let pid = restarted.as_ref().map_or(self.processes.pids()[1], |before| before.pids()[0]).to_string();
         let killing = Command::new("kill").args(["-KILL", &pid]).status().await;
         killing.map_err(ControlPlaneError::io("killing the API server"))?;
-        drop(before);
         let again = Supervisor::start(std::slice::from_ref(&self.api_server), None);
-        self.restarted = Some(again.map_err(ControlPlaneError::io("starting the API server again"))?);
+        *restarted = Some(again.map_err(ControlPlaneError::io("starting the API server again"))?);
         let client = self.client().await?;
         let answers = until(READY_WITHIN, async || get(&client, "/readyz").await.ok()).await;
         answers.map(drop).ok_or_else(|| self.not_ready("the API server did not come back".into()))
