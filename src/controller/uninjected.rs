@@ -3,12 +3,12 @@
 //!
 //! ```text
 //! configuration ──watch──▶ Scope (scope) ───┐ a change begins both lists again
-//! namespaces ──list, watch──▶ opted in? ────┼──▶ Census (census) ──every second──▶ gauge, Events (report, bucket)
-//! pods ──list, watch──▶ missed? (judge) ────┘
+//! namespaces ──source──▶ opted in? ─────────┼──▶ Census (census) ──every second──▶ gauge, Events (report, bucket)
+//! pods ──source──▶ missed? (judge) ─────────┘
 //! ```
 //!
-//! Invariants: of namespaces and pods only the metadata is asked for, by pages, and only those that opted in or were missed
-//! are remembered; the leader alone does any of it; whatever happens to a watch, a list that follows puts things right.
+//! Invariants: of namespaces and pods only the metadata is asked for, and only those that opted in or were missed are
+//! remembered; the leader alone does any of it; whatever happens to a watch, a list that follows puts things right.
 //! Pods that ended are not watched: there is nothing left to inject.
 //!
 //! A pod that is older than its namespace's label counts: it asks for secrets that it does not have.
@@ -21,23 +21,21 @@ mod judge;
 pub mod metrics;
 mod report;
 mod scope;
+mod source;
 
 use std::convert::Infallible;
 use std::pin::pin;
 use std::time::Duration;
 
 use futures::StreamExt as _;
-use futures::stream::{self, BoxStream};
 use k8s_openapi::api::admissionregistration::v1::MutatingWebhookConfiguration;
-use k8s_openapi::api::core::v1::{Namespace, Pod};
 use k8s_openapi::api::events::v1::Event;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta};
 use k8s_openapi::jiff::Timestamp;
 use kube::Api;
 use kube::api::PostParams;
-use kube::core::PartialObjectMeta;
 use kube::runtime::WatchStreamExt as _;
-use kube::runtime::watcher::{self, Event as Seen, watch_object, watcher};
+use kube::runtime::watcher::{self, Event as Seen, watch_object};
 use prometheus_client::registry::Registry;
 use tokio::time::{Instant, MissedTickBehavior, timeout};
 
@@ -46,6 +44,7 @@ use self::census::{Candidate, Census, Due};
 pub use self::judge::Judge;
 use self::metrics::{FinderMetrics, Watched};
 use self::scope::Scope;
+use self::source::Source;
 use crate::cluster::{ApiError, Cluster};
 use crate::leader::Leadership;
 use crate::telemetry::{Once, chain};
@@ -60,10 +59,6 @@ const PAUSE: Duration = Duration::from_secs(15);
 /// ten thousand Events in a minute are an outage.
 const BURST: u32 = 25;
 const EVENT_EACH: Duration = Duration::from_secs(1);
-/// Objects in one answer of a list. Metadata can have hundreds of kilobytes, and one page is in memory at a time.
-const PAGE: u32 = 200;
-/// Pods that run, or will.
-const NOT_ENDED: &str = "status.phase!=Succeeded,status.phase!=Failed";
 
 /// Finds pods that were missed, while this replica leads.
 pub struct Finder {
@@ -72,9 +67,6 @@ pub struct Finder {
     leadership: Leadership,
     metrics: FinderMetrics,
 }
-
-/// What is seen of a kind of which the metadata alone is asked for.
-type Metadata<K> = BoxStream<'static, Result<Seen<PartialObjectMeta<K>>, watcher::Error>>;
 
 impl Finder {
     /// Looks for pods that `judge` says were missed.
@@ -105,8 +97,7 @@ impl Finder {
         let configurations: Api<MutatingWebhookConfiguration> = Api::all(self.cluster.client().clone());
         let configuration = watch_object(configurations, self.cluster.configuration());
         let mut configuration = pin!(configuration.default_backoff());
-        let mut namespaces: Metadata<Namespace> = stream::pending().boxed();
-        let mut pods: Metadata<Pod> = stream::pending().boxed();
+        let mut source = Source::new(self.cluster.client().clone());
         let mut ticks = tokio::time::interval(TICK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut term = Term::new(self);
@@ -114,37 +105,23 @@ impl Finder {
             tokio::select! {
                 Some(seen) = configuration.next() => {
                     let Some(found) = term.watched(Watched::Configuration, seen) else { continue };
-                    if term.rescope(found.as_ref()) {
-                        let is_there = found.is_some();
-                        namespaces = if is_there { self.metadata(None) } else { stream::pending().boxed() };
-                        pods = if is_there { self.metadata(Some(NOT_ENDED)) } else { stream::pending().boxed() };
+                    match found {
+                        Some(found) if term.rescope(&found) => source.begin(),
+                        Some(_) => {}
+                        None => {
+                            source.stop();
+                            term.unscope();
+                        }
                     }
                 }
-                Some(seen) = namespaces.next() => {
-                    if let Some(seen) = term.watched(Watched::Namespaces, seen) {
-                        term.namespace(seen);
-                    }
-                }
-                Some(seen) = pods.next() => {
-                    if let Some(seen) = term.watched(Watched::Pods, seen) {
-                        term.pod(seen, Instant::now());
+                (resource, seen) = source.next() => {
+                    if let Some(seen) = term.watched(resource, seen) {
+                        term.take(resource, seen, Instant::now());
                     }
                 }
                 _ = ticks.tick() => term.look(Instant::now()).await,
             }
         }
-    }
-
-    /// Lists, then watches, the metadata of a kind. The API server sends no more than that.
-    fn metadata<K>(&self, fields: Option<&str>) -> Metadata<K>
-    where
-        K: kube::Resource<DynamicType = ()> + Clone + std::fmt::Debug + Send + Sync + 'static,
-        PartialObjectMeta<K>: serde::de::DeserializeOwned,
-    {
-        let objects: Api<PartialObjectMeta<K>> = Api::all(self.cluster.client().clone());
-        let config = watcher::Config::default().page_size(PAGE);
-        let config = fields.into_iter().fold(config, watcher::Config::fields);
-        watcher(objects, config).default_backoff().boxed()
     }
 }
 
@@ -190,76 +167,58 @@ impl<'f> Term<'f> {
         }
     }
 
-    /// The configuration is this, or is not there. Returns whether it means something else than before.
-    fn rescope(&mut self, found: Option<&MutatingWebhookConfiguration>) -> bool {
-        let scope = found.map(Scope::of);
-        if scope.is_some() && scope == self.scope {
+    /// The configuration is this. Returns whether it means something else than before.
+    fn rescope(&mut self, found: &MutatingWebhookConfiguration) -> bool {
+        let scope = Scope::of(found);
+        if self.scope.as_ref() == Some(&scope) {
             return false;
         }
-        match &scope {
-            None => {
-                let name = self.finder.cluster.configuration();
-                tracing::warn!(name, "no such MutatingWebhookConfiguration: no namespace has opted in");
-                self.finder.metrics.are(0);
-            }
-            Some(scope) if !scope.conditions.is_empty() => {
-                let conditions = scope.conditions.join(", ");
-                tracing::info!(
-                    conditions,
-                    "matchConditions that are not evaluated: pods they keep out are reported"
-                );
-            }
-            Some(_) => {}
+        if !scope.conditions.is_empty() {
+            let conditions = scope.conditions.join(", ");
+            tracing::info!(
+                conditions,
+                "matchConditions that are not evaluated: pods they keep out are reported"
+            );
         }
-        self.scope = scope;
+        self.scope = Some(scope);
         self.census.rescope();
         true
     }
 
-    fn namespace(&mut self, seen: Seen<PartialObjectMeta<Namespace>>) {
-        let opted_in = |namespace: &ObjectMeta| {
-            self.scope.as_ref().map(|scope| scope.of_namespace(namespace)).unwrap_or_default()
-        };
-        match seen {
-            Seen::Init => self.census.begin_namespaces(),
-            Seen::InitDone => self.census.end_namespaces(),
-            Seen::InitApply(PartialObjectMeta { metadata, .. })
-            | Seen::Apply(PartialObjectMeta { metadata, .. }) => {
-                let webhooks = opted_in(&metadata);
-                self.census.namespace(metadata.name.as_deref().unwrap_or_default(), webhooks);
-            }
-            Seen::Delete(PartialObjectMeta { metadata, .. }) => {
-                self.census.namespace_is_gone(metadata.name.as_deref().unwrap_or_default());
-            }
-        }
+    /// There is no configuration.
+    fn unscope(&mut self) {
+        let name = self.finder.cluster.configuration();
+        tracing::warn!(name, "no such MutatingWebhookConfiguration: no namespace has opted in");
+        self.scope = None;
+        self.census.rescope();
+        self.finder.metrics.are(0);
     }
 
-    fn pod(&mut self, seen: Seen<PartialObjectMeta<Pod>>, now: Instant) {
-        match seen {
-            Seen::Init => self.census.begin_pods(),
-            Seen::InitDone => self.census.end_pods(),
-            Seen::InitApply(PartialObjectMeta { metadata, .. })
-            | Seen::Apply(PartialObjectMeta { metadata, .. }) => {
-                let candidate = self.candidate(&metadata);
-                self.census.pod(metadata.uid.as_deref().unwrap_or_default(), candidate, now);
+    /// A namespace or a pod was seen, or the beginning or the end of a list of them.
+    fn take(&mut self, resource: Watched, seen: Seen<ObjectMeta>, now: Instant) {
+        let Some(scope) = &self.scope else { return };
+        let census = &mut self.census;
+        match (resource, seen) {
+            (Watched::Configuration, _) => {}
+            (Watched::Namespaces, Seen::Init) => census.begin_namespaces(),
+            (Watched::Namespaces, Seen::InitDone) => census.end_namespaces(),
+            (Watched::Namespaces, Seen::InitApply(namespace) | Seen::Apply(namespace)) => {
+                let webhooks = scope.of_namespace(&namespace);
+                census.namespace(namespace.name.as_deref().unwrap_or_default(), webhooks);
             }
-            Seen::Delete(PartialObjectMeta { metadata, .. }) => {
-                self.census.pod_is_gone(metadata.uid.as_deref().unwrap_or_default());
+            (Watched::Namespaces, Seen::Delete(namespace)) => {
+                census.namespace_is_gone(namespace.name.as_deref().unwrap_or_default());
+            }
+            (Watched::Pods, Seen::Init) => census.begin_pods(),
+            (Watched::Pods, Seen::InitDone) => census.end_pods(),
+            (Watched::Pods, Seen::InitApply(pod) | Seen::Apply(pod)) => {
+                let candidate = candidate(scope, &self.finder.judge, &pod);
+                census.pod(pod.uid.as_deref().unwrap_or_default(), candidate, now);
+            }
+            (Watched::Pods, Seen::Delete(pod)) => {
+                census.pod_is_gone(pod.uid.as_deref().unwrap_or_default());
             }
         }
-    }
-
-    fn candidate(&self, pod: &ObjectMeta) -> Option<Candidate> {
-        let webhooks = self.scope.as_ref()?.of_pod(pod);
-        let missed = self.finder.judge.judge(pod).filter(|_| !webhooks.is_empty())?;
-        let controller = pod.owner_references.iter().flatten().find(|owner| owner.controller == Some(true));
-        Some(Candidate {
-            namespace: pod.namespace.as_deref()?.into(),
-            name: pod.name.as_deref()?.into(),
-            owner: controller.map(|owner| format!("{} {}", owner.kind, owner.name).into()),
-            is_refused: missed.is_refused,
-            webhooks,
-        })
     }
 
     /// Counts, and tells of as many as may be told of `now`.
@@ -315,4 +274,18 @@ impl<'f> Term<'f> {
             tracing::warn!(reason, "an Event about an uninjected pod could not be written; trying again");
         }
     }
+}
+
+/// What is remembered of a pod; nothing where it was not missed in any namespace.
+fn candidate(scope: &Scope, judge: &Judge, pod: &ObjectMeta) -> Option<Candidate> {
+    let webhooks = scope.of_pod(pod);
+    let missed = judge.judge(pod).filter(|_| !webhooks.is_empty())?;
+    let controller = pod.owner_references.iter().flatten().find(|owner| owner.controller == Some(true));
+    Some(Candidate {
+        namespace: pod.namespace.as_deref()?.into(),
+        name: pod.name.as_deref()?.into(),
+        owner: controller.map(|owner| format!("{} {}", owner.kind, owner.name).into()),
+        is_refused: missed.is_refused,
+        webhooks,
+    })
 }
