@@ -161,6 +161,25 @@ async fn metrics_of_the_dashboard_exist_and_all_metrics_are_shown() {
     }
 }
 
+/// The README's table has each metric once, under the name that is scraped.
+#[tokio::test]
+async fn the_readme_has_every_metric() {
+    let readme = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).unwrap();
+    let rows = readme.lines().filter_map(|line| line.strip_prefix("| `keystow_"));
+    let told: Vec<&str> = rows.filter_map(|row| row.split(['{', '`']).next()).collect();
+    let page = page().await;
+    let there: BTreeSet<&str> = page
+        .lines()
+        .filter(|line| !line.starts_with('#'))
+        .filter_map(|line| line.split(['{', ' ']).next()?.strip_prefix("keystow_"))
+        .map(|name| {
+            ["_bucket", "_sum", "_count"].iter().find_map(|end| name.strip_suffix(end)).unwrap_or(name)
+        })
+        .collect();
+    assert_eq!(told.iter().copied().collect::<BTreeSet<_>>(), there);
+    assert_eq!(told.len(), there.len(), "each once: {told:?}");
+}
+
 /// Panels do not lie upon one another, and each has a number of its own.
 #[test]
 fn panels_of_the_dashboard_have_a_place_each() {
