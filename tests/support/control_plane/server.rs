@@ -16,7 +16,7 @@ use tokio::sync::Mutex;
 
 use super::credentials::Credentials;
 use super::{Binaries, ControlPlaneError};
-use crate::support::supervisor::{Program, Supervisor};
+use crate::support::supervisor::{Program, Supervisor, is_running};
 use crate::support::wait::until;
 
 /// How long a control plane may take to become ready: seconds on an idle machine, far more on a busy one.
@@ -82,9 +82,12 @@ impl ControlPlane {
     /// Kills the API server, and starts it again on the same port and data.
     pub(crate) async fn restart_api_server(&self) -> Result<(), ControlPlaneError> {
         let mut restarted = self.restarted.lock().await;
-        let pid = restarted.as_ref().map_or(self.processes.pids()[1], |before| before.pids()[0]).to_string();
-        let killing = Command::new("kill").args(["-KILL", &pid]).status().await;
+        let pid = restarted.as_ref().map_or(self.processes.pids()[1], |before| before.pids()[0]);
+        let killing = Command::new("kill").args(["-KILL", &pid.to_string()]).status().await;
         killing.map_err(ControlPlaneError::io("killing the API server"))?;
+        // It has its port until it has gone.
+        let gone = until(READY_WITHIN, async || (!is_running(pid)).then_some(())).await;
+        gone.ok_or_else(|| self.not_ready("the API server does not end".into()))?;
         let again = Supervisor::start(std::slice::from_ref(&self.api_server), None);
         *restarted = Some(again.map_err(ControlPlaneError::io("starting the API server again"))?);
         let client = self.client().await?;
