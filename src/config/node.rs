@@ -23,7 +23,7 @@ pub(super) struct Node {
 #[derive(Debug)]
 pub(super) enum Tree {
     Null,
-    Bool(bool),
+    Bool,
     /// A number, in the form that YAML's reader gives it.
     Number(String),
     Text(String),
@@ -62,7 +62,7 @@ impl Tree {
     pub(super) fn word(&self) -> &'static str {
         match self {
             Self::Null => "nothing",
-            Self::Bool(_) => "a boolean",
+            Self::Bool => "a boolean",
             Self::Number(_) => "a number",
             Self::Text(_) => "text",
             Self::List(_) => "a list",
@@ -105,8 +105,8 @@ impl<'de> Visitor<'de> for TreeVisitor {
         Tree::deserialize(deserializer)
     }
 
-    fn visit_bool<E>(self, value: bool) -> Result<Tree, E> {
-        Ok(Tree::Bool(value))
+    fn visit_bool<E>(self, _value: bool) -> Result<Tree, E> {
+        Ok(Tree::Bool)
     }
 
     fn visit_i64<E>(self, value: i64) -> Result<Tree, E> {

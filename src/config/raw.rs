@@ -301,7 +301,7 @@ impl Raw for String {
                 report.add(&place, format!("{number} is a number here: write it in quotes"));
                 None
             }
-            Tree::Bool(_) => {
+            Tree::Bool => {
                 report.add(&place, "is a boolean here: write it in quotes".to_owned());
                 None
             }

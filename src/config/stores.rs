@@ -10,7 +10,7 @@ use super::raw::{
     RawVaultLogin,
 };
 use super::report::{Place, Report};
-use crate::domain::{StoreName, nearest};
+use crate::domain::StoreName;
 use crate::handover::{
     AwsSettings, AzureSettings, DynamoDbSettings, GcpSettings, NoSettings, StoreSettings, VaultAuth,
     VaultLogin, VaultSettings,
@@ -74,10 +74,7 @@ fn chosen(
             if known.contains(&name.as_str()) {
                 return Some(name);
             }
-            let message = match nearest(&name, known) {
-                Some(near) => format!("`{name}` is not one of the stores; did you mean {near}?"),
-                None => format!("`{name}` is not one of the stores: {}", known.join(", ")),
-            };
+            let message = format!("`{name}` is not one of the stores: {}", known.join(", "));
             report.add(&place, message);
             None
         }
@@ -211,7 +208,7 @@ fn obey(text: &str, obeys: bool, rule: &str) -> Result<String, String> {
 /// An identifier that others gave.
 fn word(text: &str) -> Result<String, String> {
     let is_word = !text.is_empty() && !text.contains(|c: char| c.is_whitespace() || c.is_control());
-    obey(text, is_word, "a name without blanks")
+    obey(text, is_word, "a name: it is empty, or has blanks in it")
 }
 
 fn mount_path(text: &str) -> Result<String, String> {
