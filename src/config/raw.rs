@@ -134,7 +134,7 @@ pub(super) enum RawStore {
     DynamoDb(RawDynamoDb),
     SecretsManager(RawAws),
     Ssm(RawAws),
-    Vault(RawVault),
+    Vault(Box<RawVault>),
     Gcp(RawGcp),
     Azure(RawAzure),
 }
@@ -278,7 +278,7 @@ impl Raw for RawStore {
             "dynamodb" => Raw::read(at, tree, report).map(Self::DynamoDb),
             "secretsmanager" => Raw::read(at, tree, report).map(Self::SecretsManager),
             "ssm" => Raw::read(at, tree, report).map(Self::Ssm),
-            "vault" => Raw::read(at, tree, report).map(Self::Vault),
+            "vault" => RawVault::read(at, tree, report).map(Box::new).map(Self::Vault),
             "gcp" => Raw::read(at, tree, report).map(Self::Gcp),
             "azure" => Raw::read(at, tree, report).map(Self::Azure),
             other => {

@@ -98,7 +98,7 @@ fn store(raw: RawStore, report: &mut Report) -> Option<StoreSettings> {
         RawStore::DynamoDb(raw) => StoreSettings::DynamoDb(dynamodb(raw, report)?),
         RawStore::SecretsManager(raw) => StoreSettings::SecretsManager(aws(raw, report)?),
         RawStore::Ssm(raw) => StoreSettings::Ssm(aws(raw, report)?),
-        RawStore::Vault(raw) => StoreSettings::Vault(vault(raw, report)?),
+        RawStore::Vault(raw) => StoreSettings::Vault(vault(*raw, report)?),
         RawStore::Gcp(raw) => StoreSettings::Gcp(gcp(raw, report)?),
         RawStore::Azure(raw) => StoreSettings::Azure(azure(raw, report)?),
     })

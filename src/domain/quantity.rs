@@ -6,7 +6,8 @@
 //! ```
 //!
 //! Kept exactly, in billionths, rounded up below that and capped at 2^63-1 as Kubernetes does. So `1K` is none (thousands
-//! are `k`), and `1E` is 10^18 where `1E0` is 1.
+//! are `k`), and `1E` is 10^18 where `1E0` is 1. Stricter than the API server
+//! in two points, where a mistake is the likelier reading: a number has a digit, and there are no blanks at the ends.
 
 use std::cmp::Ordering;
 use std::fmt;
@@ -302,9 +303,9 @@ mod tests {
         let mut below = BigUint::from(10_u32).pow(u32::try_from(fraction.len()).unwrap());
         let factor = BigUint::from(base).pow(exponent.unsigned_abs());
         if exponent < 0 {
-            below *= factor
+            below *= factor;
         } else {
-            above *= factor
+            above *= factor;
         }
         let rounded = (above + &below - 1_u32) / below;
         rounded.min(BigUint::from(LARGEST))
