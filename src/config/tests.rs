@@ -1,3 +1,5 @@
+//! What is told of single mistakes, and what files without any mean. Golden files with all of it are in `tests/config/`.
+
 use super::*;
 
 /// What is told of the fields that `text` gets wrong: `line path: message`.

@@ -6,8 +6,8 @@
 //! ```
 //!
 //! Kept exactly, in billionths, rounded up below that and capped at 2^63-1 as Kubernetes does. So `1K` is none (thousands
-//! are `k`), and `1E` is 10^18 where `1E0` is 1. Stricter than the API server
-//! in two points, where a mistake is the likelier reading: a number has a digit, and there are no blanks at the ends.
+//! are `k`), and `1E` is 10^18 where `1E0` is 1. Stricter than the API server in two points, where a mistake is the likelier
+//! reading: a number has a digit, and there are no blanks at the ends.
 
 use std::cmp::Ordering;
 use std::fmt;
