@@ -17,7 +17,7 @@ fn recorded(name: &str) -> String {
 }
 
 fn injector() -> Injector {
-    Injector::new(config::read("").unwrap_or_else(|mistakes| panic!("{mistakes:?}")))
+    Injector::new(config::read("").unwrap_or_else(|mistakes| panic!("{mistakes:?}")).offline())
 }
 
 fn reviews(c: &mut Criterion) {

@@ -1,6 +1,6 @@
 //! The command line: one file a command, flags in, a library call out.
 //!
-//! Results go to stdout, everything else to stderr. Exit codes are those of sysexits(3).
+//! Results go to stdout, everything else to stderr. Exit codes are those of [`crate::sysexits`].
 
 mod completions;
 mod init;
@@ -14,18 +14,7 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory as _, Parser, Subcommand};
 
-/// The command was used wrongly, or its configuration is wrong.
-const EX_USAGE: u8 = 64;
-/// The input is wrong.
-const EX_DATAERR: u8 = 65;
-/// An input cannot be read.
-const EX_NOINPUT: u8 = 66;
-/// A service cannot be had.
-const EX_UNAVAILABLE: u8 = 69;
-/// A bug.
-const EX_SOFTWARE: u8 = 70;
-/// The result cannot be written.
-const EX_IOERR: u8 = 74;
+use crate::sysexits::{EX_DATAERR, EX_IOERR, EX_NOINPUT, EX_SOFTWARE, EX_UNAVAILABLE, EX_USAGE};
 
 /// Gives Kubernetes pods all they need to get their secrets.
 ///

@@ -11,6 +11,7 @@
 
 mod annotation;
 mod duration;
+mod image;
 mod layout;
 mod lease;
 mod name;
@@ -18,6 +19,7 @@ mod options;
 mod parameters;
 mod path;
 mod problem;
+mod quantity;
 mod request;
 mod resource;
 mod secret;
@@ -26,6 +28,7 @@ mod value;
 
 pub use annotation::{AnnotationDomain, Family, InvalidDomain};
 pub use duration::{InvalidDuration, parse_duration};
+pub use image::ImageReference;
 pub use layout::Layout;
 pub use lease::LeaseRequest;
 pub use name::{
@@ -38,6 +41,7 @@ pub use options::{
 pub use parameters::LOCAL_MODE_VALUE;
 pub use path::{StorageKey, StoragePath, StoragePrefix};
 pub use problem::{Fault, Problem, Rejection, Warning};
+pub use quantity::{InvalidQuantity, Quantity};
 pub use request::{Grammar, Parsed, Requests};
 pub use resource::ResourceRequest;
 pub use secret::{

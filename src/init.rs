@@ -33,6 +33,7 @@ use crate::domain::{Grammar, LocalMode, Parsed, Rejection, Requests};
 use crate::generate::deterministic::Deterministic;
 use crate::handover::StoreSettings;
 use crate::store::{self, OpenError, Store};
+use crate::sysexits::{EX_CANTCREAT, EX_DATAERR, EX_IOERR, EX_NOINPUT, EX_SOFTWARE, EX_USAGE};
 
 use fetch::Source;
 use render::Files;
@@ -251,22 +252,16 @@ impl InitError {
     /// The exit code of sysexits(3): 64 usage, 65 missing or unusable values, 66 no annotations file, 69 store away,
     /// 73 and 74 volume, 77 denied. Of several reasons the one that needs a person most decides.
     pub fn exit_code(&self) -> u8 {
-        const USAGE: u8 = 64;
-        const DATA: u8 = 65;
-        const NO_INPUT: u8 = 66;
-        const SOFTWARE: u8 = 70;
-        const CANNOT_CREATE: u8 = 73;
-        const IO: u8 = 74;
         match self {
-            Self::Settings(_) | Self::Rejected(_) | Self::Open(OpenError::NotCarried { .. }) => USAGE,
-            Self::Annotations(AnnotationsError::Read { .. }) => NO_INPUT,
-            Self::Annotations(_) | Self::Render(_) => DATA,
+            Self::Settings(_) | Self::Rejected(_) | Self::Open(OpenError::NotCarried { .. }) => EX_USAGE,
+            Self::Annotations(AnnotationsError::Read { .. }) => EX_NOINPUT,
+            Self::Annotations(_) | Self::Render(_) => EX_DATAERR,
             Self::Fetch(error) => {
                 error.failures.iter().map(|f| f.reason.class()).max().unwrap_or_default().code()
             }
-            Self::Write(WriteError::Create { .. } | WriteError::Foreign { .. }) => CANNOT_CREATE,
-            Self::Write(WriteError::Write { .. } | WriteError::Place { .. }) => IO,
-            Self::CutShort => SOFTWARE,
+            Self::Write(WriteError::Create { .. } | WriteError::Foreign { .. }) => EX_CANTCREAT,
+            Self::Write(WriteError::Write { .. } | WriteError::Place { .. }) => EX_IOERR,
+            Self::CutShort => EX_SOFTWARE,
         }
     }
 }

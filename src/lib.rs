@@ -7,7 +7,7 @@
 //! | domain | [`domain`] | the standard library, `thiserror`, `zeroize`, `base64` |
 //! | plan | [`handover`], [`inject`], [`template`] | domain; serde, JSON Patch, YAML, templates, a digest; pure functions of values |
 //! | store | [`store`], [`generate`] | domain, handover; keys, SDKs, async |
-//! | runtime | [`certs`], [`cluster`], [`config`], [`controller`], [`init`], [`leader`], [`readiness`], [`shutdown`], [`telemetry`], [`webhook`] | all of those; servers and the system |
+//! | runtime | [`certs`], [`cluster`], [`config`], [`controller`], [`init`], [`leader`], [`readiness`], [`shutdown`], [`sysexits`], [`telemetry`], [`webhook`] | all of those; servers and the system |
 //! | command line | [`cli`] | runtime, `clap` |
 
 pub mod certs;
@@ -25,6 +25,7 @@ mod metrics;
 pub mod readiness;
 pub mod shutdown;
 pub mod store;
+pub mod sysexits;
 pub mod telemetry;
 pub mod template;
 pub mod webhook;

@@ -99,6 +99,7 @@ const LAYERS: &[Layer] = &[
             "provider",
             "readiness",
             "shutdown",
+            "sysexits",
             "telemetry",
             "webhook",
         ],

@@ -38,7 +38,7 @@ pub(super) struct Arguments {
 
 pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let settings =
-        config::load(arguments.config.as_deref()).map_err(|error| Failure::new(EX_USAGE, error))?;
+        config::load(arguments.config.as_deref()).map_err(|error| Failure::new(EX_USAGE, error))?.offline();
     let mut text = String::new();
     let mut failures = Vec::new();
     for file in &arguments.files {

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use self::cluster::{ClusterArguments, ManagedArguments};
-use super::{EX_UNAVAILABLE, EX_USAGE, Failure};
+use super::{EX_SOFTWARE, EX_UNAVAILABLE, EX_USAGE, Failure, write_result};
 use crate::certs::CertificateSource;
 use crate::certs::clients::ClientSettings;
 use crate::certs::load::{CertPath, KeyPath};
@@ -27,15 +27,19 @@ use crate::{config, inject, shutdown, webhook};
 ///
 /// Examples:
 ///   keystow webhook --self-managed
+///   keystow webhook --config config.yaml --check-config
 ///   keystow webhook --tls-cert tls.crt --tls-key tls.key
 ///   keystow webhook --self-signed /tmp/keystow --self-signed-name 127.0.0.1
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
-#[command(group = clap::ArgGroup::new("certificate").required(true).args(["self_managed", "tls_cert", "self_signed"]))]
+#[command(group = clap::ArgGroup::new("needed").required(true).multiple(true).args(["self_managed", "tls_cert", "self_signed", "check_config"]))]
 pub(super) struct Arguments {
     /// The operator's configuration file; without it, the defaults.
     #[arg(long, value_name = "FILE", env = "KEYSTOW_CONFIG")]
     config: Option<PathBuf>,
+    /// Check the configuration file and exit: print it with all defaults, or say every mistake and exit 64.
+    #[arg(long)]
+    check_config: bool,
     /// Where to serve the webhook.
     #[arg(long, value_name = "ADDRESS", default_value = "0.0.0.0:8443", env = "KEYSTOW_LISTEN")]
     listen: SocketAddr,
@@ -43,16 +47,22 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "ADDRESS", default_value = "0.0.0.0:8080", env = "KEYSTOW_ADMIN")]
     admin: SocketAddr,
     /// Keep a CA and a certificate in a Secret that all replicas share, and the CA in the caBundle.
-    #[arg(long)]
+    #[arg(long, conflicts_with_all = ["tls_cert", "self_signed"])]
     self_managed: bool,
     /// The certificate chain in PEM. It and the key are read again when they change.
-    #[arg(long, value_name = "FILE", requires = "tls_key", env = "KEYSTOW_TLS_CERT")]
+    #[arg(
+        long,
+        value_name = "FILE",
+        requires = "tls_key",
+        conflicts_with = "self_signed",
+        env = "KEYSTOW_TLS_CERT"
+    )]
     tls_cert: Option<PathBuf>,
     /// The private key in PEM.
     #[arg(long, value_name = "FILE", requires = "tls_cert", env = "KEYSTOW_TLS_KEY")]
     tls_key: Option<PathBuf>,
     /// Make a certificate in this directory, for trying it out; ca.crt in it is the caBundle.
-    #[arg(long, value_name = "DIRECTORY")]
+    #[arg(long, value_name = "DIRECTORY", env = "KEYSTOW_SELF_SIGNED")]
     self_signed: Option<PathBuf>,
     /// A DNS name or address that the self-signed certificate is for. Can be given several times.
     #[arg(
@@ -66,7 +76,7 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = parse_duration)]
     tls_interval: Duration,
     /// Serve only callers with a certificate of this CA (PEM), such as an API server that presents one.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", env = "KEYSTOW_CLIENT_CA")]
     client_ca: Option<PathBuf>,
     /// A common name or DNS name that such a certificate must have. Can be given several times; without it any.
     #[arg(long, value_name = "NAME", requires = "client_ca")]
@@ -93,8 +103,14 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
-    let injection =
+    let configuration =
         config::load(arguments.config.as_deref()).map_err(|error| Failure::new(EX_USAGE, error))?;
+    if arguments.check_config {
+        let yaml = configuration.to_yaml();
+        let yaml =
+            yaml.map_err(|reason| Failure::new(EX_SOFTWARE, format!("cannot write YAML: {reason}")))?;
+        return write_result(&yaml);
+    }
     let log = LogSettings { format: arguments.log_format, filter: arguments.log.clone() };
     telemetry::init(&log).map_err(|error| Failure::new(EX_USAGE, telemetry::chain(&error)))?;
     let settings = settings(arguments, &injection).map_err(|error| Failure::new(EX_USAGE, error))?;
@@ -105,6 +121,9 @@ pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
     runtime.block_on(async {
         let shutdown =
             shutdown::on_signals().map_err(|error| Failure::new(EX_UNAVAILABLE, telemetry::chain(&error)))?;
+        let injection = config::settle(configuration, &settings.cluster)
+            .await
+            .map_err(|error| Failure::new(EX_UNAVAILABLE, telemetry::chain(&error)))?;
         webhook::run::run(settings, Arc::new(Injector::new(injection)), shutdown).await.map_err(|error| {
             let code = match error {
                 RunError::Certificate(_) | RunError::Clients(_) | RunError::Cluster(_) | RunError::Tls(_) => {

@@ -1,14 +1,15 @@
-//! Durations as Go writes them (`time.ParseDuration`): `30s`, `5m`, `1h30m`, `500ms`, `1.5h`.
+//! Durations as Go writes them (`time.ParseDuration`): `30s`, `5m`, `1h30m`, `500ms`, `1.5h`; and days, which Go has
+//! not: `365d`. A day is 24 hours, whatever the clocks do.
 
 use std::time::Duration;
 
 /// Text that is no duration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("a duration has a number and a unit (ms, s, m, h), such as 30s, 5m or 1h30m")]
+#[error("a duration has a number and a unit (ms, s, m, h, d), such as 30s, 5m, 1h30m or 365d")]
 pub struct InvalidDuration;
 
-/// Reads a duration as Go writes it: `1m30s`, `1.5h`, `500ms`, `0`. Negative ones are none, since nothing here can
-/// take less than no time.
+/// Reads a duration as Go writes it, days added: `1m30s`, `1.5h`, `500ms`, `30d`, `0`. Negative ones are none, since
+/// nothing here can take less than no time.
 pub fn parse_duration(text: &str) -> Result<Duration, InvalidDuration> {
     read(text).ok_or(InvalidDuration)
 }
@@ -67,6 +68,7 @@ fn unit_nanoseconds(unit: &str) -> Option<u128> {
         "s" => 1_000_000_000,
         "m" => 60_000_000_000,
         "h" => 3_600_000_000_000,
+        "d" => 86_400_000_000_000,
         _ => return None,
     })
 }
@@ -94,6 +96,8 @@ mod tests {
             ("12\u{b5}s", 12_000),
             ("12\u{3bc}s", 12_000),
             ("3s1m", 63_000_000_000),
+            ("365d", 31_536_000_000_000_000),
+            ("1d12h", 129_600_000_000_000),
             ("0.0000000001s", 0),
             ("0.3333333333333333333h", 1_199_999_999_999),
             ("9223372036854775807ns", 9_223_372_036_854_775_807),
@@ -116,7 +120,9 @@ mod tests {
             "5 s",
             "5S",
             "5sec",
-            "1d",
+            "1D",
+            "1w",
+            "106752d",
             "5s ",
             "1..5s",
             "٣s",

@@ -21,6 +21,7 @@ use crate::domain::{
 };
 use crate::generate::deterministic::{self, Deterministic, Underivable};
 use crate::store::{Store, StoreError};
+use crate::sysexits::{EX_DATAERR, EX_NOPERM, EX_UNAVAILABLE, EX_USAGE};
 
 use super::wait::Waiting;
 
@@ -243,10 +244,10 @@ impl Class {
     /// The exit code of sysexits(3).
     pub(super) fn code(self) -> u8 {
         match self {
-            Self::Unavailable => 69,
-            Self::Missing => 65,
-            Self::Usage => 64,
-            Self::Denied => 77,
+            Self::Unavailable => EX_UNAVAILABLE,
+            Self::Missing => EX_DATAERR,
+            Self::Usage => EX_USAGE,
+            Self::Denied => EX_NOPERM,
         }
     }
 }

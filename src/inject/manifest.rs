@@ -257,7 +257,7 @@ mod tests {
 
     #[test]
     fn annotations_in_the_wrong_place_or_form_are_told() {
-        let settings = crate::config::read("").unwrap();
+        let settings = crate::config::read("").unwrap().offline();
         let misplaced = "kind: Deployment\nmetadata: {name: d, annotations: {secret.bsycorp.com/x: y}}\nspec: {template: {}}";
         let documents = inject(misplaced, "demo", &settings).unwrap();
         assert!(documents[0].result.is_none());

@@ -91,15 +91,36 @@ impl Stores {
         self.by_name.get(name.unwrap_or(&self.default))
     }
 
+    /// The store of pods that name none.
+    pub fn default_name(&self) -> &StoreName {
+        &self.default
+    }
+
+    /// All stores, by name.
+    pub fn iter(&self) -> impl Iterator<Item = (&StoreName, &StoreSettings)> {
+        self.by_name.iter()
+    }
+
     pub(super) fn names(&self) -> String {
         self.by_name.keys().map(StoreName::as_str).collect::<Vec<_>>().join(", ")
     }
 }
 
 impl NamePattern {
-    /// A pattern such as `veza-*`.
-    pub fn new(pattern: &str) -> Self {
-        Self(pattern.to_owned())
+    /// A pattern such as `veza-*`; `None` where no namespace's name (RFC 1123 label) could be of it.
+    pub fn new(pattern: &str) -> Option<Self> {
+        let inner = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'-' | b'*');
+        let possible = !pattern.is_empty()
+            && pattern.bytes().all(inner)
+            && pattern.bytes().filter(|b| *b != b'*').count() <= 63
+            && !pattern.starts_with('-')
+            && !pattern.ends_with('-');
+        possible.then(|| Self(pattern.to_owned()))
+    }
+
+    /// The pattern as it was written.
+    pub fn as_str(&self) -> &str {
+        &self.0
     }
 
     /// Whether `name` is of the pattern.
@@ -137,7 +158,10 @@ mod tests {
             ("a*b*c", "axxc", false),
             ("a*a", "a", false),
         ] {
-            assert_eq!(NamePattern::new(pattern).matches(name), expected, "{pattern} {name}");
+            assert_eq!(NamePattern::new(pattern).unwrap().matches(name), expected, "{pattern} {name}");
+        }
+        for impossible in ["", "Dev", "dev_*", "-dev", "dev-", "dev.*", "dev-?", "a b"] {
+            assert_eq!(NamePattern::new(impossible), None, "{impossible}");
         }
     }
 }

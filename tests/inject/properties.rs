@@ -15,7 +15,9 @@ pub(crate) const CASES: u32 = 10_000;
 fn settings(layout: &str) -> Settings {
     let stores = r#"{default: cluster, cluster: {kubernetes: {}}, local: {local: {}},
         vault: {vault: {address: "https://v", mount: m, auth: {kubernetes: {role: r, mount: k, audience: vault}}}}}"#;
-    config::read(&format!("layout: {layout}\nstores: {stores}\nlocalMode: {{namespaces: ['*']}}")).unwrap()
+    config::read(&format!("layout: {layout}\nstores: {stores}\nlocalMode: {{namespaces: ['*']}}"))
+        .unwrap()
+        .offline()
 }
 
 fn name() -> impl Strategy<Value = String> {

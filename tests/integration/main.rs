@@ -4,6 +4,7 @@
 mod support;
 
 mod cluster;
+mod configuration;
 mod control_plane;
 mod node_stand_in;
 mod supervisor;

@@ -148,7 +148,7 @@ fn another_domain_is_everywhere() {
         json!({"inject.secrets.example.com/metrics": "true"})
     );
     assert_eq!(
-        keystow::config::read(objects.configuration()).unwrap().domain.as_str(),
+        keystow::config::read(objects.configuration()).unwrap().offline().domain.as_str(),
         "secrets.example.com"
     );
 }
@@ -197,12 +197,12 @@ fn the_operators_file_is_rendered_as_it_is() {
     let objects = helm.render(&[&format!("config={config}")]);
     let rendered: Value = serde_saphyr::from_str(objects.configuration()).unwrap();
     assert_eq!(rendered, config);
-    let settings = keystow::config::read(objects.configuration()).unwrap();
+    let settings = keystow::config::read(objects.configuration()).unwrap().offline();
     assert_eq!(settings.image, "registry.example/init:1");
     assert_eq!(settings.layout, keystow::domain::Layout::read("kees").unwrap());
     // Where a file says nothing, the chart says nothing either, but for the image.
     let bare = helm.render(&["config.injection=null", "config.layout=null", r#"image.tag="2""#]);
-    assert_eq!(keystow::config::read(bare.configuration()).unwrap().image, "keystow:2");
+    assert_eq!(keystow::config::read(bare.configuration()).unwrap().offline().image, "keystow:2");
 }
 
 #[test]
@@ -227,7 +227,7 @@ fn the_image_is_the_one_that_is_injected() {
     ] {
         let objects = helm.render(&[&format!("image={image}")]);
         assert_eq!(objects.container()["image"], expected);
-        assert_eq!(keystow::config::read(objects.configuration()).unwrap().image, expected);
+        assert_eq!(keystow::config::read(objects.configuration()).unwrap().offline().image, expected);
     }
     let objects = helm.render(&[&format!("image={image}")]);
     assert_eq!(objects.container()["imagePullPolicy"], "Always");

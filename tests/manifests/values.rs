@@ -61,22 +61,40 @@ fn mistakes_are_refused_in_plain_words() {
 /// Fields of `config` are those that the program knows: none that it would refuse, and none that cannot be set.
 #[test]
 fn the_schema_has_the_fields_of_the_operators_file() {
+    const UNKNOWN: &str = "{zzzzzzzzzzzz: 1}";
     let schema = file("values.schema.json");
-    for (at, prefix) in
-        [("", ""), ("injection", "injection."), ("injection/properties/volume", "injection.volume.")]
-    {
-        let pointer =
-            format!("/properties/config/properties/{at}").trim_end_matches("/properties/").to_owned();
-        let properties = &schema.pointer(&pointer).unwrap()["properties"];
+    for (pointer, section) in [
+        ("", "_"),
+        ("/injection", "injection: _"),
+        ("/injection/resources", "injection: {resources: _}"),
+        ("/injection/resources/requests", "injection: {resources: {requests: _}}"),
+        ("/injection/resources/limits", "injection: {resources: {limits: _}}"),
+        ("/injection/volume", "injection: {volume: _}"),
+        ("/localMode", "localMode: _"),
+        ("/prefixes/items", "prefixes: [_]"),
+    ] {
+        let properties = pointer.replace('/', "/properties/").replace("/properties/items", "/items");
+        let properties = &schema["properties"]["config"].pointer(&properties).unwrap()["properties"];
         let fields: BTreeSet<&str> = properties.as_object().unwrap().keys().map(String::as_str).collect();
-        let path: Vec<&str> = prefix.split_terminator('.').collect();
-        let unknown = path
-            .iter()
-            .rev()
-            .fold("{zzzzzzzzzzzz: 1}".to_owned(), |inner, key| format!("{{{key}: {inner}}}"));
-        let mistakes = keystow::config::read(&unknown).unwrap_err();
-        let (_, known) = mistakes[0].message.split_once("known here: ").expect("the known fields");
-        assert_eq!(fields, known.split(", ").collect(), "{pointer}");
+        let mistakes = keystow::config::read(&section.replace('_', UNKNOWN)).unwrap_err();
+        let known = mistakes.iter().find_map(|mistake| mistake.message.split_once("known here: "));
+        assert_eq!(fields, known.expect("the known fields").1.split(", ").collect(), "{pointer}");
+    }
+}
+
+/// What the schema lets through as a lifetime, the program reads.
+#[test]
+fn lifetimes_of_the_schema_are_durations() {
+    let schema = file("values.schema.json");
+    let lifetimes = &schema["properties"]["certificate"]["properties"]["selfManaged"]["properties"];
+    let units = r"^([0-9]+(ms|s|m|h|d))*$";
+    for (name, lifetime) in lifetimes.as_object().unwrap() {
+        assert_eq!(lifetime["pattern"], units, "{name}");
+    }
+    for unit in units.split(['(', '|', ')']).filter(|part| part.chars().all(char::is_alphabetic)) {
+        if !unit.is_empty() {
+            assert!(keystow::domain::parse_duration(&format!("1{unit}30{unit}")).is_ok(), "{unit}");
+        }
     }
 }
 

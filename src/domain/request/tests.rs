@@ -171,7 +171,7 @@ refusals! {
         "inject.D/format: format=toml is not one of properties, dotenv, json, files",
         "inject.D/init-position: init-position=middle is not one of first, last",
         "inject.D/path: path=/a/.. is not an absolute directory below `/`, without `.`, `..`, `:` and `\\`",
-        "inject.D/refresh: refresh=soon is no duration: a duration has a number and a unit (ms, s, m, h), such as 30s, 5m or 1h30m",
+        "inject.D/refresh: refresh=soon is no duration: a duration has a number and a unit (ms, s, m, h, d), such as 30s, 5m, 1h30m or 365d",
         "inject.D/service-account: service-account=A B is not the name of a ServiceAccount: at most 253 lower-case letters, digits, `-` and `.`",
         "inject.D/store: store=_ is not the name of a store: at most 63 lower-case letters, digits and `-`"
     ];

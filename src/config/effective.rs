@@ -1,0 +1,37 @@
+//! The configuration as YAML with all its defaults, as `--check-config` shows it and as it can be read again.
+
+use serde_json::{Map, Value, json};
+
+use super::Configuration;
+use crate::inject::{NamePattern, manifest};
+
+pub(super) fn yaml(configuration: &Configuration) -> Result<String, String> {
+    let settings = &configuration.settings;
+    let mut stores = Map::new();
+    stores.insert("default".to_owned(), json!(settings.stores.default_name().as_str()));
+    for (name, store) in settings.stores.iter() {
+        stores.insert(name.as_str().to_owned(), json!(store));
+    }
+    let prefixes: Vec<Value> = settings
+        .prefixes
+        .iter()
+        .map(|rule| json!({"namespaces": patterns(&rule.namespaces), "allow": rule.allow}))
+        .collect();
+    manifest::to_yaml(&json!({
+        "annotationDomain": settings.domain.as_str(),
+        "layout": settings.layout.word(),
+        "kubernetesVersion": configuration.kubernetes.to_string(),
+        "injection": {
+            "image": settings.image,
+            "resources": settings.resources,
+            "volume": {"medium": settings.volume.medium, "sizeLimit": settings.volume.size_limit},
+        },
+        "stores": stores,
+        "prefixes": prefixes,
+        "localMode": {"namespaces": patterns(&settings.local_mode.namespaces)},
+    }))
+}
+
+fn patterns(patterns: &[NamePattern]) -> Vec<&str> {
+    patterns.iter().map(NamePattern::as_str).collect()
+}
