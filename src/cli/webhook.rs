@@ -14,6 +14,7 @@ use crate::certs::clients::ClientSettings;
 use crate::certs::load::{CertPath, KeyPath};
 use crate::certs::managed::TimingError;
 use crate::domain::parse_duration;
+use crate::telemetry::traces::{FINISH_WITHIN, Traces};
 use crate::telemetry::{self, LogFormat, LogSettings};
 use crate::webhook::injector::Injector;
 use crate::webhook::run::{RunError, Settings};
@@ -82,7 +83,8 @@ pub(super) struct Arguments {
     /// The form of log lines: json or text.
     #[arg(long, default_value_t, env = "KEYSTOW_LOG_FORMAT")]
     log_format: LogFormat,
-    /// What is logged: a level (error, warn, info, debug), or levels by module.
+    /// What is logged: a level (error, warn, info, debug, trace), or levels by module. Libraries are never logged below
+    /// warn: there they print requests, answers and tokens.
     #[arg(long, default_value = "info", env = "KEYSTOW_LOG")]
     log: String,
     #[command(flatten)]
@@ -97,14 +99,16 @@ pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
     let log = LogSettings { format: arguments.log_format, filter: arguments.log.clone() };
     telemetry::init(&log).map_err(|error| Failure::new(EX_USAGE, telemetry::chain(&error)))?;
     let settings = settings(arguments).map_err(|error| Failure::new(EX_USAGE, error))?;
+    let traces = Traces::from_environment();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
         .map_err(|error| Failure::new(EX_UNAVAILABLE, format!("cannot start threads: {error}")))?;
-    runtime.block_on(async {
+    let ended = runtime.block_on(async {
         let shutdown =
             shutdown::on_signals().map_err(|error| Failure::new(EX_UNAVAILABLE, telemetry::chain(&error)))?;
-        webhook::run::run(settings, Arc::new(Injector::new(injection)), shutdown).await.map_err(|error| {
+        let injector = Arc::new(Injector::new(injection));
+        webhook::run::run(settings, injector, traces.clone(), shutdown).await.map_err(|error| {
             let code = match error {
                 RunError::Certificate(_) | RunError::Clients(_) | RunError::Cluster(_) | RunError::Tls(_) => {
                     EX_USAGE
@@ -113,7 +117,10 @@ pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
             };
             Failure::new(code, telemetry::chain(&error))
         })
-    })
+    });
+    // After an abort, too, which cuts requests: the bound is short, and the last spans tell of it.
+    traces.finish(FINISH_WITHIN);
+    ended
 }
 
 fn settings(arguments: Arguments) -> Result<Settings, TimingError> {

@@ -9,6 +9,7 @@
 #![allow(dead_code, unused_imports, reason = "each target that includes this uses its own part of it")]
 
 pub(crate) mod balancer;
+pub(crate) mod collector;
 pub(crate) mod control_plane;
 pub(crate) mod hello;
 pub(crate) mod https;

@@ -40,6 +40,7 @@ pub(crate) struct Webhook {
 struct Files {
     program: PathBuf,
     directory: TempDir,
+    environment: Vec<(String, String)>,
 }
 
 impl Files {
@@ -51,8 +52,19 @@ impl Files {
 impl Webhook {
     /// Starts `program` with this configuration file and these further flags, and waits until it is ready.
     pub(crate) async fn start(program: &str, configuration: &str, flags: &[&str]) -> Self {
+        Self::start_in(program, configuration, &[], flags).await
+    }
+
+    /// As [`Webhook::start`], with these environment variables.
+    pub(crate) async fn start_in(
+        program: &str,
+        configuration: &str,
+        environment: &[(&str, &str)],
+        flags: &[&str],
+    ) -> Self {
         let directory = TempDir::with_prefix("webhook-").expect("a directory for the webhook");
-        let files = Arc::new(Files { program: program.into(), directory });
+        let environment = environment.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+        let files = Arc::new(Files { program: program.into(), directory, environment });
         fs::write(files.path("config.yaml"), configuration).expect("a written configuration");
         Self::spawn(files, "first.log", flags).await
     }
@@ -75,6 +87,7 @@ impl Webhook {
             .arg("--config")
             .arg(files.path("config.yaml"))
             .args(flags)
+            .envs(files.environment.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(stderr)
@@ -83,7 +96,9 @@ impl Webhook {
             .expect("a started webhook");
         let pid = child.id().expect("the process id of a started process");
         let started = until(BOUND, || {
-            let addresses = lines(&log).iter().find_map(serving);
+            let text = fs::read_to_string(&log).unwrap_or_default();
+            let addresses =
+                lines(&log).iter().find_map(serving).or_else(|| text.lines().find_map(serving_text));
             let ended = child.try_wait().expect("a child to ask after");
             std::future::ready(addresses.map(Ok).or_else(|| ended.map(Err)))
         });
@@ -134,6 +149,11 @@ impl Webhook {
         lines(&self.log)
     }
 
+    /// The same as it was written.
+    pub(crate) fn log_text(&self) -> String {
+        fs::read_to_string(&self.log).expect("the log of the webhook")
+    }
+
     /// Sends it SIGTERM, as kubelet does when a pod ends.
     pub(crate) async fn terminate(&self) {
         let pid = self.pid.to_string();
@@ -162,6 +182,12 @@ fn lines(log: &Path) -> Vec<Value> {
 fn serving(line: &Value) -> Option<(SocketAddr, SocketAddr)> {
     let address = |field: &str| line.get(field)?.as_str()?.parse().ok();
     Some((address("webhook")?, address("admin")?))
+}
+
+/// The addresses in that line when it is text.
+fn serving_text(line: &str) -> Option<(SocketAddr, SocketAddr)> {
+    let address = |field: &str| line.split(' ').find_map(|word| word.strip_prefix(field)?.parse().ok());
+    Some((address("webhook=")?, address("admin=")?))
 }
 
 /// The status and the body of a plain GET; nothing where nobody answers.
