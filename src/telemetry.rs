@@ -8,10 +8,10 @@
 //!
 //! Deliberately absent: metrics (each part registers its own), and any log of request bodies.
 
+mod chain;
 mod sparingly;
 pub mod traces;
 
-use std::error::Error as StdError;
 use std::fmt;
 use std::io::IsTerminal;
 use std::str::FromStr;
@@ -24,6 +24,7 @@ use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::{SubscriberInitExt as _, TryInitError};
 
+pub use self::chain::chain;
 pub use self::sparingly::Sparingly;
 
 /// How a log line is written.
@@ -154,22 +155,6 @@ pub fn ceiling(target: &str) -> LevelFilter {
 
 fn is_below_ceiling(metadata: &Metadata<'_>) -> bool {
     *metadata.level() <= ceiling(metadata.target())
-}
-
-/// An error and everything it came from, on one line, each once: some libraries print their cause themselves.
-#[must_use]
-pub fn chain(error: &dyn StdError) -> String {
-    let mut line = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let text = error.to_string();
-        if !line.ends_with(&text) {
-            line.push_str(": ");
-            line.push_str(&text);
-        }
-        cause = error.source();
-    }
-    line
 }
 
 /// Remembers what was said last, so that one reason is one line, however long it lasts.

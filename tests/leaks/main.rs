@@ -19,3 +19,4 @@ mod canary;
 mod cluster;
 mod printed;
 mod reviews;
+mod sink;

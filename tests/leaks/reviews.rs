@@ -2,7 +2,7 @@
 //!
 //! Invariant: nothing here passes because nothing happened. Each review must leave its log line, its count and its span.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use base64::Engine as _;
 use http::Request;
@@ -20,6 +20,7 @@ use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 
 use crate::canary::{assert_none, canary, canary_base64, is_seen};
+use crate::sink::{Sink, keep_lines_on};
 use crate::support::collector::{Behaviour, Collector};
 use crate::support::https;
 use crate::support::webhook::{Webhook, get};
@@ -328,20 +329,7 @@ impl Review for Telltale {
 /// The same search finds what a decision tells that should not: once in the log, once in the answer.
 #[tokio::test]
 async fn a_review_that_tells_is_found_out() {
-    #[derive(Clone, Default)]
-    struct Sink(Arc<Mutex<Vec<u8>>>);
-
-    impl std::io::Write for Sink {
-        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-            self.0.lock().unwrap().extend_from_slice(bytes);
-            Ok(bytes.len())
-        }
-
-        fn flush(&mut self) -> std::io::Result<()> {
-            Ok(())
-        }
-    }
-
+    keep_lines_on();
     for format in [LogFormat::Json, LogFormat::Text] {
         let sink = Sink::default();
         let writer = sink.clone();
@@ -362,8 +350,8 @@ async fn a_review_that_tells_is_found_out() {
         let ca = std::fs::read_to_string(directory.path().join("ca.crt")).unwrap();
         let answer = https::post(address, &ca, "application/json", canary("told").as_bytes()).await;
         server.abort();
-        let log = sink.0.lock().unwrap().clone();
-        assert!(is_seen(&log), "{}", String::from_utf8_lossy(&log));
+        let log = sink.text();
+        assert!(is_seen(&log), "{log}");
         assert!(std::panic::catch_unwind(|| search_answer("it", answer.body.as_bytes())).is_err());
     }
 }
