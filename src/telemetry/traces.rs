@@ -12,8 +12,11 @@
 //! Deliberately absent: spans from log lines (they would carry what libraries put into theirs), metrics and logs over
 //! OTLP, gRPC, and `tracestate` and baggage.
 
-#[cfg_attr(feature = "otel", path = "traces/otlp.rs")]
-#[cfg_attr(not(feature = "otel"), path = "traces/absent.rs")]
+#[cfg(not(feature = "otel"))]
+#[path = "traces/absent.rs"]
+mod pipeline;
+#[cfg(feature = "otel")]
+#[path = "traces/otlp.rs"]
 mod pipeline;
 
 use std::sync::Arc;

@@ -31,8 +31,8 @@ use tokio::task::JoinHandle;
 use tracing_subscriber::layer::SubscriberExt as _;
 
 use crate::canary::{assert_no_key, assert_none, canary, canary_base64, is_seen};
-use crate::sink::{Sink, keep_lines_on};
 use crate::support::https::within;
+use crate::support::sink::{Sink, keep_lines_on};
 use crate::support::wait::until;
 
 const BOUND: Duration = Duration::from_secs(60);
@@ -42,6 +42,8 @@ struct ApiServer {
     address: SocketAddr,
     /// How often each kind of thing was asked for.
     asked: Arc<Mutex<BTreeMap<&'static str, usize>>>,
+    /// The Events that it was sent.
+    events: Arc<Mutex<Vec<Bytes>>>,
     task: JoinHandle<()>,
 }
 
@@ -56,16 +58,18 @@ impl ApiServer {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a socket");
         let address = listener.local_addr().expect("its address");
         let asked = Arc::<Mutex<BTreeMap<&'static str, usize>>>::default();
-        let counted = Arc::clone(&asked);
+        let events = Arc::<Mutex<Vec<Bytes>>>::default();
+        let (counted, kept) = (Arc::clone(&asked), Arc::clone(&events));
         let task = tokio::spawn(async move {
             loop {
                 let Ok((stream, _)) = listener.accept().await else { continue };
-                let counted = Arc::clone(&counted);
-                let answer = service_fn(move |request| answer(request, Arc::clone(&counted)));
+                let (counted, kept) = (Arc::clone(&counted), Arc::clone(&kept));
+                let answer =
+                    service_fn(move |request| answer(request, Arc::clone(&counted), Arc::clone(&kept)));
                 tokio::spawn(http1::Builder::new().serve_connection(TokioIo::new(stream), answer));
             }
         });
-        Self { address, asked, task }
+        Self { address, asked, events, task }
     }
 
     fn asked(&self, what: &str) -> usize {
@@ -89,6 +93,7 @@ impl ApiServer {
 async fn answer(
     request: Request<Incoming>,
     asked: Arc<Mutex<BTreeMap<&'static str, usize>>>,
+    events: Arc<Mutex<Vec<Bytes>>>,
 ) -> Result<Response<Full<Bytes>>, Infallible> {
     let (parts, body) = request.into_parts();
     let sent = body.collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
@@ -103,6 +108,7 @@ async fn answer(
         path if path.contains("/leases") && is_read => "lease",
         path if path.contains("/leases") => "written lease",
         path if path.ends_with("/inject-keystow") => "configuration",
+        path if path.contains("/events") => "event",
         _ => "other",
     };
     let turn = {
@@ -119,6 +125,10 @@ async fn answer(
         // Cut off: what reads it cannot, and has it whole.
         "written secret" => (StatusCode::CREATED, sent[..sent.len() - 1].to_vec()),
         "written lease" => (StatusCode::CREATED, sent.to_vec()),
+        "event" => {
+            events.lock().expect("the Events").push(sent.clone());
+            (StatusCode::CREATED, sent.to_vec())
+        }
         _ => (StatusCode::NOT_FOUND, not_found()),
     };
     let mut response = Response::new(Full::new(text.into()));
@@ -287,6 +297,10 @@ async fn no_key_is_shown(format: &str) {
     assert!(status.success(), "{status}: {}", log());
     let log = log();
     assert!(log.contains("cannot be watched"), "nothing was said of it: {log}");
+    let events = server.events.lock().expect("the Events").concat();
+    assert!(!events.is_empty(), "no Event came: {log}");
+    assert_none("the Events", &events);
+    assert_no_key("the Events", &events);
     assert_none("the log", &log);
     assert_no_key("the log", &log);
 }

@@ -19,4 +19,3 @@ mod canary;
 mod cluster;
 mod printed;
 mod reviews;
-mod sink;

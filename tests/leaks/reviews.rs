@@ -20,9 +20,9 @@ use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 
 use crate::canary::{assert_none, canary, canary_base64, is_seen};
-use crate::sink::{Sink, keep_lines_on};
 use crate::support::collector::{Behaviour, Collector};
 use crate::support::https;
+use crate::support::sink::{Sink, keep_lines_on};
 use crate::support::webhook::{Webhook, get};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_keystow");

@@ -17,6 +17,7 @@ pub(crate) mod metrics;
 pub(crate) mod mutator;
 pub(crate) mod node;
 pub(crate) mod programs;
+pub(crate) mod sink;
 pub(crate) mod supervisor;
 pub(crate) mod wait;
 pub(crate) mod webhook;
