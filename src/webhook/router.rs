@@ -104,12 +104,12 @@ async fn mutate(State(app): State<Arc<App>>, request: Request) -> Response {
     let span = ReviewSpan::begin(&app.traces, request.headers());
     match app.review(request).await {
         Ok((body, record)) => {
-            log_review(&record, measured.reviewed(record.outcome), span.trace_id());
+            log_review(&record, measured.reviewed(record.outcome), &span);
             span.reviewed(&record);
             json(body)
         }
         Err(refusal) => {
-            log_refusal(&refusal, measured, span.trace_id());
+            log_refusal(&refusal, measured, &span);
             span.refused(&refusal);
             refusal.into_response()
         }
@@ -159,7 +159,7 @@ fn json(body: Vec<u8>) -> Response {
     response
 }
 
-fn log_review(record: &Record, took: Duration, trace_id: Option<String>) {
+fn log_review(record: &Record, took: Duration, span: &ReviewSpan) {
     let reason = match record.outcome {
         Outcome::Denied(reason) => Some(Denial::from(reason).as_str()),
         Outcome::Injected | Outcome::Unchanged => None,
@@ -173,16 +173,22 @@ fn log_review(record: &Record, took: Duration, trace_id: Option<String>) {
         operations = record.operations,
         warnings = record.warnings,
         micros = micros(took),
-        trace_id,
+        trace_id = span.trace_id(),
         "reviewed",
     );
 }
 
-fn log_refusal(refusal: &Refusal, measured: Measured, trace_id: Option<String>) {
+fn log_refusal(refusal: &Refusal, measured: Measured, span: &ReviewSpan) {
     let outcome = refusal.outcome();
     let took = measured.finish(outcome);
     let status = refusal.status().as_u16();
-    tracing::info!(outcome = outcome.as_str(), status, micros = micros(took), trace_id, "not reviewed");
+    tracing::info!(
+        outcome = outcome.as_str(),
+        status,
+        micros = micros(took),
+        trace_id = span.trace_id(),
+        "not reviewed"
+    );
 }
 
 fn micros(took: Duration) -> u64 {

@@ -198,7 +198,7 @@ fn panics_with_a_value() {
     assert!(thread.join().is_err());
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("threads");
     runtime.block_on(async {
-        let task = tokio::spawn(async { None::<()>.expect(&canary("task")) });
+        let task = tokio::spawn(async { panic!("{}", canary("task")) });
         assert!(task.await.is_err());
         let directory = tempfile::tempdir().expect("a directory");
         let names = vec!["127.0.0.1".to_owned()];
