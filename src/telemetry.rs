@@ -1,24 +1,31 @@
-//! Logs: one line an event, JSON unless asked otherwise, on stderr.
+//! Logs: one line an event, JSON unless asked otherwise, on stderr. Traces are in [`traces`].
 //!
 //! Flow: the command line makes [`LogSettings`]; [`init`] installs them for the process, once, before anything runs.
 //!
 //! Invariants: results never share a stream with logs; colour only where a person reads; a panic is logged by its
-//! place alone, because its message may quote what was being read (an object, and with it a value).
+//! place alone, because its message may quote what was being read (an object, and with it a value). What libraries log
+//! has a ceiling that no filter lifts ([`ceiling`]): below it they print whole requests, answers and tokens.
 //!
-//! Deliberately absent: metrics (each part registers its own), traces, and any log of request bodies.
+//! Deliberately absent: metrics (each part registers its own), and any log of request bodies.
 
-use std::error::Error as StdError;
+mod chain;
+mod sparingly;
+pub mod traces;
+
 use std::fmt;
 use std::io::IsTerminal;
 use std::str::FromStr;
 
 use thiserror::Error;
-use tracing::Subscriber;
+use tracing::{Metadata, Subscriber};
 use tracing_subscriber::EnvFilter;
-use tracing_subscriber::filter::ParseError;
+use tracing_subscriber::filter::{FilterFn, LevelFilter, ParseError};
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::{SubscriberInitExt as _, TryInitError};
+
+pub use self::chain::chain;
+pub use self::sparingly::Sparingly;
 
 /// How a log line is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -56,7 +63,7 @@ impl fmt::Display for LogFormat {
 pub struct LogSettings {
     /// How a line is written.
     pub format: LogFormat,
-    /// A level (`info`), or a level for each target (`info,keystow::certs=debug`).
+    /// A level (`info`), or a level for each target (`info,keystow::certs=debug`). It cannot lift the [`ceiling`].
     pub filter: String,
 }
 
@@ -122,7 +129,7 @@ where
     let filter = EnvFilter::builder()
         .parse(&settings.filter)
         .map_err(|source| TelemetryError::Filter { found: settings.filter.clone(), source })?;
-    let registry = tracing_subscriber::registry().with(filter);
+    let registry = tracing_subscriber::registry().with(filter).with(FilterFn::new(is_below_ceiling));
     let layer = tracing_subscriber::fmt::layer().with_writer(writer);
     Ok(match settings.format {
         LogFormat::Json => Box::new(registry.with(layer.json().flatten_event(true).with_current_span(false))),
@@ -130,20 +137,26 @@ where
     })
 }
 
-/// An error and everything it came from, on one line, each once: some libraries print their cause themselves.
+/// The lowest level at which a target may log, whatever the filter says.
+///
+/// | target | ceiling |
+/// |---|---|
+/// | `keystow` and what is below it | none: no line of it holds an object or a value |
+/// | `kube_client::client` | error: its warnings quote whole answers of the API server that it cannot read |
+/// | `kube_runtime` | error: it warns each time that it tries a watch again, of which keystow has one line itself |
+/// | every other library | warn: what is below may hold requests, answers and headers, and changes with each version |
 #[must_use]
-pub fn chain(error: &dyn StdError) -> String {
-    let mut line = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let text = error.to_string();
-        if !line.ends_with(&text) {
-            line.push_str(": ");
-            line.push_str(&text);
-        }
-        cause = error.source();
+pub fn ceiling(target: &str) -> LevelFilter {
+    match target.split_once("::").unwrap_or((target, "")) {
+        ("keystow", _) => LevelFilter::TRACE,
+        ("kube_client", path) if path == "client" || path.starts_with("client::") => LevelFilter::ERROR,
+        ("kube_runtime", _) => LevelFilter::ERROR,
+        _ => LevelFilter::WARN,
     }
-    line
+}
+
+fn is_below_ceiling(metadata: &Metadata<'_>) -> bool {
+    *metadata.level() <= ceiling(metadata.target())
 }
 
 /// Remembers what was said last, so that one reason is one line, however long it lasts.
@@ -244,6 +257,28 @@ mod tests {
         });
         assert!(!text.contains("quiet"));
         assert!(text.contains("loud"));
+    }
+
+    #[test]
+    fn no_filter_lifts_the_ceiling_of_libraries() {
+        for filter in ["trace", "trace,h2=trace,kube_client::client=trace", "[HTTP]=trace"] {
+            let settings = LogSettings { filter: filter.to_owned(), ..LogSettings::default() };
+            let text = logged(&settings, false, || {
+                let _span =
+                    tracing::info_span!(target: "kube_client::client", "HTTP", token = "quiet").entered();
+                tracing::trace!(target: "h2::codec", "quiet");
+                tracing::info!(target: "keystowaway", "quiet");
+                tracing::warn!(target: "kube_client::client::builder", "quiet");
+                tracing::warn!(target: "kube_client::config", "loud");
+                tracing::error!(target: "kube_client::client", "loud");
+                tracing::error!(target: "keystow", "loud");
+            });
+            assert!(!text.contains("quiet"), "{filter}: {text}");
+            assert!(text.contains("loud") || filter.starts_with('['), "{filter}: {text}");
+        }
+        let settings = LogSettings { filter: "trace".to_owned(), ..LogSettings::default() };
+        let text = logged(&settings, false, || tracing::trace!(target: "keystow::certs", "fine"));
+        assert!(text.contains("fine"), "{text}");
     }
 
     #[test]

@@ -20,3 +20,4 @@ pub mod review;
 pub mod router;
 pub mod run;
 pub mod server;
+mod span;

@@ -15,10 +15,11 @@ use crate::certs::load::{CertPath, KeyPath};
 use crate::certs::managed::TimingError;
 use crate::controller::uninjected::Judge;
 use crate::domain::parse_duration;
+use crate::telemetry::traces::{FINISH_WITHIN, Traces};
 use crate::telemetry::{self, LogFormat, LogSettings};
 use crate::webhook::injector::Injector;
 use crate::webhook::run::{RunError, Settings};
-use crate::{config, inject, shutdown, webhook};
+use crate::{config, shutdown, webhook};
 
 /// Serve the admission webhook.
 ///
@@ -93,7 +94,8 @@ pub(super) struct Arguments {
     /// The form of log lines: json or text.
     #[arg(long, default_value_t, env = "KEYSTOW_LOG_FORMAT")]
     log_format: LogFormat,
-    /// What is logged: a level (error, warn, info, debug), or levels by module.
+    /// What is logged: a level (error, warn, info, debug, trace), or levels by module. Libraries are never logged below
+    /// warn: there they print requests, answers and tokens.
     #[arg(long, default_value = "info", env = "KEYSTOW_LOG")]
     log: String,
     #[command(flatten)]
@@ -113,18 +115,23 @@ pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
     }
     let log = LogSettings { format: arguments.log_format, filter: arguments.log.clone() };
     telemetry::init(&log).map_err(|error| Failure::new(EX_USAGE, telemetry::chain(&error)))?;
-    let settings = settings(arguments, &injection).map_err(|error| Failure::new(EX_USAGE, error))?;
+    let find_uninjected = arguments.find_uninjected;
+    let settings = settings(arguments).map_err(|error| Failure::new(EX_USAGE, error))?;
+    let traces = Traces::from_environment();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
         .map_err(|error| Failure::new(EX_UNAVAILABLE, format!("cannot start threads: {error}")))?;
-    runtime.block_on(async {
+    let ended = runtime.block_on(async {
         let shutdown =
             shutdown::on_signals().map_err(|error| Failure::new(EX_UNAVAILABLE, telemetry::chain(&error)))?;
         let injection = config::settle(configuration, &settings.cluster)
             .await
             .map_err(|error| Failure::new(EX_UNAVAILABLE, telemetry::chain(&error)))?;
-        webhook::run::run(settings, Arc::new(Injector::new(injection)), shutdown).await.map_err(|error| {
+        let judge = || Judge { domain: injection.domain.clone(), layout: injection.layout };
+        let settings = Settings { find_uninjected: find_uninjected.then(judge), ..settings };
+        let injector = Arc::new(Injector::new(injection));
+        webhook::run::run(settings, injector, traces.clone(), shutdown).await.map_err(|error| {
             let code = match error {
                 RunError::Certificate(_) | RunError::Clients(_) | RunError::Cluster(_) | RunError::Tls(_) => {
                     EX_USAGE
@@ -133,10 +140,13 @@ pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
             };
             Failure::new(code, telemetry::chain(&error))
         })
-    })
+    });
+    // After an abort, too, which cuts requests: the bound is short, and the last spans tell of it.
+    traces.finish(FINISH_WITHIN);
+    ended
 }
 
-fn settings(arguments: Arguments, injection: &inject::Settings) -> Result<Settings, TimingError> {
+fn settings(arguments: Arguments) -> Result<Settings, TimingError> {
     let certificate = match (arguments.tls_cert, arguments.tls_key, arguments.self_signed) {
         (Some(cert), Some(key), _) => {
             CertificateSource::Files { cert: CertPath::from(cert), key: KeyPath::from(key) }
@@ -147,7 +157,6 @@ fn settings(arguments: Arguments, injection: &inject::Settings) -> Result<Settin
         // What is left of the three, one of which must be given.
         _ => CertificateSource::Managed(arguments.managed.settings()?),
     };
-    let judge = || Judge { domain: injection.domain.clone(), layout: injection.layout };
     Ok(Settings {
         listen: arguments.listen,
         admin: arguments.admin,
@@ -156,7 +165,6 @@ fn settings(arguments: Arguments, injection: &inject::Settings) -> Result<Settin
         drain_delay: arguments.drain_delay,
         grace: arguments.grace,
         cluster: arguments.cluster.settings(),
-        find_uninjected: arguments.find_uninjected.then(judge),
         ..Settings::new(certificate)
     })
 }

@@ -64,7 +64,8 @@ impl<'v, 'f> Parameters<'v, 'f> {
     fn add(&mut self, part: &'v str) {
         let end = part.find(|c: char| matches!(c, '=' | ':') || c.is_whitespace());
         let Some(end) = end.filter(|end| *end > 0) else {
-            let shown = if self.hidden { "a part".to_owned() } else { format!("`{part}`") };
+            // Somebody may have written the secret itself, and a refusal ends up in an Event of the pod's owner.
+            let shown = if self.is_shown(part) { format!("`{part}`") } else { "a part".to_owned() };
             return self.problem(Fault::Syntax(Found::new(&shown)));
         };
         let (key, rest) = part.split_at(end);
@@ -85,12 +86,12 @@ impl<'v, 'f> Parameters<'v, 'f> {
 
     /// The name of a part: only what looks like a parameter's, since it may also be a value that lost its name.
     fn show(&self, key: &str) -> String {
+        if self.is_shown(key) { key.to_owned() } else { "a part".to_owned() }
+    }
+
+    fn is_shown(&self, key: &str) -> bool {
         let is_word = key.len() <= 16 && key.bytes().all(|b| b.is_ascii_alphabetic());
-        if key == LOCAL_MODE_VALUE || (is_word && !self.hidden) {
-            key.to_owned()
-        } else {
-            "a part".to_owned()
-        }
+        key == LOCAL_MODE_VALUE || (is_word && !self.hidden)
     }
 
     pub(super) fn problem(&mut self, fault: Fault) {
@@ -256,6 +257,7 @@ mod tests {
     fn a_part_without_a_key_or_a_separator_is_a_problem() {
         assert_eq!(read("kind=A,DYNAMIC").1, ["a: `DYNAMIC` is not of the form key=value"]);
         assert_eq!(read("=x").1.len(), 1);
+        assert_eq!(read("hunter2").1, ["a: a part is not of the form key=value"]);
     }
 
     #[test]

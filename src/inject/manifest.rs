@@ -3,6 +3,8 @@
 //! Documents that hold no pod, and pods that ask for nothing, are handed on byte for byte. In an injected document
 //! data and order are kept; comments are not, since YAML libraries do not keep them.
 
+use std::fmt;
+
 use json_patch::PatchOperation;
 use serde_json::Value;
 
@@ -12,8 +14,7 @@ use super::pod::{Pod, UnreadablePod};
 use super::settings::Settings;
 use crate::domain::Warning;
 
-/// One document of a manifest, after planning.
-#[derive(Debug)]
+/// One document of a manifest, after planning. `Debug` leaves out what its author wrote.
 pub struct Document<'m> {
     /// The document as it was, without its `---`.
     pub source: &'m str,
@@ -23,8 +24,7 @@ pub struct Document<'m> {
     pub result: Option<Value>,
 }
 
-/// What was injected into one object.
-#[derive(Debug)]
+/// What was injected into one object. `Debug` leaves the object out.
 pub struct Injected {
     /// `Deployment demo/user-rpc`.
     pub object: String,
@@ -36,6 +36,22 @@ pub struct Injected {
     pub changes: Vec<Change>,
     /// What is odd.
     pub warnings: Vec<Warning>,
+}
+
+impl fmt::Debug for Document<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Document").field("injected", &self.injected).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Injected {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Injected")
+            .field("object", &self.object)
+            .field("changes", &self.changes)
+            .field("warnings", &self.warnings)
+            .finish_non_exhaustive()
+    }
 }
 
 /// Why a manifest cannot be injected.
@@ -87,7 +103,7 @@ pub fn inject<'m>(
     let mut errors = Vec::new();
     let mut documents = Vec::new();
     for (number, (line, source)) in split(text).into_iter().enumerate() {
-        let value = match parse(source) {
+        let value = match parse_unquoted(source) {
             Ok(value) => value,
             Err(reason) => {
                 errors.push(ManifestError::Syntax { number: number + 1, line, reason });
@@ -129,6 +145,12 @@ pub fn to_yaml(value: &Value) -> Result<String, String> {
 /// One YAML or JSON document, read as kubectl reads it, by YAML 1.1: `0755` is 493, and `yes` is a boolean.
 pub fn parse(text: &str) -> Result<Value, String> {
     let options = serde_saphyr::options! { legacy_octal_numbers: true };
+    serde_saphyr::from_str_with_options(text, options).map_err(|error| error.to_string())
+}
+
+/// As [`parse`]; a mistake is told without the lines around it, which may be those of a Secret.
+fn parse_unquoted(text: &str) -> Result<Value, String> {
+    let options = serde_saphyr::options! { legacy_octal_numbers: true, with_snippet: false };
     serde_saphyr::from_str_with_options(text, options).map_err(|error| error.to_string())
 }
 

@@ -23,16 +23,28 @@ pub struct Pod<'a> {
     pub(super) spec: Spec<'a>,
 }
 
-/// JSON that is no pod.
+/// JSON that is no pod. Says what was expected and where, and not what was found, which may be a value.
 #[derive(Debug, thiserror::Error)]
 #[error("this is not a pod as Kubernetes writes it: {0}")]
-pub struct UnreadablePod(#[from] serde_json::Error);
+pub struct UnreadablePod(String);
+
+impl From<serde_json::Error> for UnreadablePod {
+    fn from(error: serde_json::Error) -> Self {
+        let text = error.to_string();
+        Self(match text.rsplit_once(", expected ") {
+            Some((_, expected)) => format!("expected {expected}"),
+            None if error.is_data() => format!("at line {} column {}", error.line(), error.column()),
+            None => text,
+        })
+    }
+}
 
 /// A string, borrowed where it can be.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Text<'a>(Cow<'a, str>);
 
-#[derive(Debug, Default, Deserialize)]
+/// `Debug` leaves out what may hold values: those of annotations, and `managedFields`.
+#[derive(Default, Deserialize)]
 #[serde(rename_all = "camelCase", bound(deserialize = "'de: 'a"))]
 pub(super) struct Metadata<'a> {
     name: Option<Text<'a>>,
@@ -42,8 +54,20 @@ pub(super) struct Metadata<'a> {
     managed_fields: Option<&'a RawValue>,
 }
 
+impl fmt::Debug for Metadata<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let keys: Option<Vec<_>> =
+            self.annotations.as_ref().map(|annotations| annotations.0.iter().map(|(key, _)| key).collect());
+        f.debug_struct("Metadata")
+            .field("name", &self.name)
+            .field("generate_name", &self.generate_name)
+            .field("annotations", &keys)
+            .finish_non_exhaustive()
+    }
+}
+
 /// The annotation map as a list.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(super) struct Annotations<'a>(Vec<(Text<'a>, Text<'a>)>);
 
 #[derive(Debug, Default, Deserialize)]

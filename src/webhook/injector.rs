@@ -13,7 +13,7 @@ use base64::Engine as _;
 use serde::{Deserialize, Serialize};
 use serde_json::error::Category;
 
-use super::review::{Answer, DenialReason, Outcome, Record, Review};
+use super::review::{Answer, DenialReason, Operation, Outcome, Record, Review};
 use crate::domain::Warning;
 use crate::inject::{DenialKind, Plan, Pod, Settings, Verdict, plan, to_json_patch};
 
@@ -47,6 +47,7 @@ struct Request<'a, O> {
     operation: Cow<'a, str>,
     #[serde(borrow, default)]
     sub_resource: Cow<'a, str>,
+    dry_run: Option<bool>,
     #[serde(borrow)]
     resource: Option<Resource<'a>>,
     object: Option<O>,
@@ -74,6 +75,8 @@ impl<O> Request<'_, O> {
             uid: self.uid.clone().into_owned(),
             namespace: self.namespace.clone().into_owned(),
             pod: if self.name.is_empty() { pod } else { &self.name }.to_owned(),
+            operation: Operation::read(&self.operation),
+            dry_run: self.dry_run.unwrap_or_default(),
             outcome: Outcome::Unchanged,
             operations: 0,
             warnings: 0,

@@ -1,7 +1,7 @@
 //! From a request to the decision and back.
 //!
 //! Flow of `POST /mutate`: media type → place among those in flight → whole body within size and deadline →
-//! [`Review::answer`] → one log line, metrics, answer. Everything else is refused with a JSON body that says what was
+//! [`Review::answer`] → one log line, metrics, a span, answer. Everything else is refused with a JSON body that says what was
 //! expected.
 //!
 //! Invariants: a review that could be read is answered with 200 whatever was decided; a panic in the decision is one
@@ -28,6 +28,8 @@ use super::deadline;
 use super::metrics::{Denial, Measured, RequestMetrics, RequestOutcome};
 use super::refusal::Refusal;
 use super::review::{Answer, Outcome, Record, Review};
+use super::span::ReviewSpan;
+use crate::telemetry::traces::Traces;
 
 /// What one request, and all of them together, may take.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -59,16 +61,23 @@ impl Default for RequestBounds {
 struct App {
     review: Arc<dyn Review>,
     metrics: RequestMetrics,
+    traces: Traces,
     bounds: RequestBounds,
     places: Semaphore,
     budget: Budget,
 }
 
 /// The webhook's paths.
-pub fn router(review: Arc<dyn Review>, metrics: RequestMetrics, bounds: RequestBounds) -> Router {
+pub fn router(
+    review: Arc<dyn Review>,
+    metrics: RequestMetrics,
+    traces: Traces,
+    bounds: RequestBounds,
+) -> Router {
     let app = App {
         review,
         metrics,
+        traces,
         places: Semaphore::new(bounds.in_flight.min(Semaphore::MAX_PERMITS)),
         budget: Budget::new(bounds.buffered_bytes),
         bounds,
@@ -92,13 +101,16 @@ async fn wrong_path(State(app): State<Arc<App>>) -> Refusal {
 
 async fn mutate(State(app): State<Arc<App>>, request: Request) -> Response {
     let measured = app.metrics.begin();
+    let span = ReviewSpan::begin(&app.traces, request.headers());
     match app.review(request).await {
         Ok((body, record)) => {
-            log_review(&record, measured.reviewed(record.outcome));
+            log_review(&record, measured.reviewed(record.outcome), &span);
+            span.reviewed(&record);
             json(body)
         }
         Err(refusal) => {
-            log_refusal(&refusal, measured);
+            log_refusal(&refusal, measured, &span);
+            span.refused(&refusal);
             refusal.into_response()
         }
     }
@@ -147,7 +159,7 @@ fn json(body: Vec<u8>) -> Response {
     response
 }
 
-fn log_review(record: &Record, took: Duration) {
+fn log_review(record: &Record, took: Duration, span: &ReviewSpan) {
     let reason = match record.outcome {
         Outcome::Denied(reason) => Some(Denial::from(reason).as_str()),
         Outcome::Injected | Outcome::Unchanged => None,
@@ -161,15 +173,22 @@ fn log_review(record: &Record, took: Duration) {
         operations = record.operations,
         warnings = record.warnings,
         micros = micros(took),
+        trace_id = span.trace_id(),
         "reviewed",
     );
 }
 
-fn log_refusal(refusal: &Refusal, measured: Measured) {
+fn log_refusal(refusal: &Refusal, measured: Measured, span: &ReviewSpan) {
     let outcome = refusal.outcome();
     let took = measured.finish(outcome);
     let status = refusal.status().as_u16();
-    tracing::info!(outcome = outcome.as_str(), status, micros = micros(took), "not reviewed");
+    tracing::info!(
+        outcome = outcome.as_str(),
+        status,
+        micros = micros(took),
+        trace_id = span.trace_id(),
+        "not reviewed"
+    );
 }
 
 fn micros(took: Duration) -> u64 {
@@ -187,7 +206,7 @@ mod tests {
     use super::*;
     use crate::telemetry::{LogSettings, subscriber};
     use crate::webhook::metrics::WebhookMetrics;
-    use crate::webhook::review::DenialReason;
+    use crate::webhook::review::{DenialReason, Operation};
 
     const ANSWER: &str = r#"{"kind":"AdmissionReview"}"#;
 
@@ -206,6 +225,8 @@ mod tests {
                 uid: "u".to_owned(),
                 namespace: "n".to_owned(),
                 pod: "p".to_owned(),
+                operation: Operation::Create,
+                dry_run: false,
                 outcome,
                 operations: 1,
                 warnings: 0,
@@ -223,7 +244,7 @@ mod tests {
         fn with(bounds: RequestBounds) -> Self {
             let mut registry = Registry::default();
             let metrics = WebhookMetrics::register(&mut registry);
-            Self { router: router(Arc::new(Double), metrics.requests, bounds), registry }
+            Self { router: router(Arc::new(Double), metrics.requests, Traces::default(), bounds), registry }
         }
 
         async fn call(&self, request: Request) -> (StatusCode, HeaderMap, String) {

@@ -39,6 +39,7 @@ use crate::controller::uninjected::{Finder, Judge};
 use crate::leader::Campaign;
 use crate::readiness::{Condition, Readiness};
 use crate::shutdown::Shutdown;
+use crate::telemetry::traces::Traces;
 
 /// Everything an operator may choose about the server.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -126,8 +127,13 @@ pub enum RunError {
 /// # Errors
 ///
 /// When it cannot start, or was aborted.
-pub async fn run(settings: Settings, review: Arc<dyn Review>, shutdown: Shutdown) -> Result<(), RunError> {
-    Bound::new(settings).await?.serve(review, shutdown).await
+pub async fn run(
+    settings: Settings,
+    review: Arc<dyn Review>,
+    traces: Traces,
+    shutdown: Shutdown,
+) -> Result<(), RunError> {
+    Bound::new(settings).await?.traced(traces).serve(review, shutdown).await
 }
 
 /// A webhook that has all it needs and does not run yet.
@@ -143,6 +149,7 @@ pub struct Bound {
     accepting: Condition,
     registry: Registry,
     metrics: WebhookMetrics,
+    traces: Traces,
 }
 
 impl Bound {
@@ -180,7 +187,14 @@ impl Bound {
             accepting,
             registry,
             metrics,
+            traces: Traces::default(),
         })
+    }
+
+    /// Makes a span of each review; without it there are none.
+    #[must_use]
+    pub fn traced(self, traces: Traces) -> Self {
+        Self { traces, ..self }
     }
 
     /// Where the webhook listens; tells the port where the settings left it open.
@@ -224,6 +238,7 @@ impl Bound {
             accepting,
             registry,
             metrics,
+            traces,
         } = self;
         tracing::info!(webhook = %webhook.address, admin = %admin.address, "serving");
         let admin = Server {
@@ -236,7 +251,7 @@ impl Bound {
         let webhook = Server {
             listener: webhook.listener,
             transport: Transport::Tls(acceptor),
-            router: router(review, metrics.requests, settings.requests),
+            router: router(review, metrics.requests, traces, settings.requests),
             bounds: settings.connections,
             metrics: metrics.connections,
         };

@@ -14,6 +14,7 @@
 mod connection;
 
 use std::io;
+use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -125,12 +126,12 @@ impl Server {
                 Some(_) = connections.join_next() => continue,
                 accepted = listener.accept() => accepted,
             };
-            let Some(stream) = usable(accepted).await else {
+            let Some((stream, peer)) = usable(accepted).await else {
                 continue;
             };
             match Arc::clone(&entry).try_acquire_owned() {
                 Ok(place) => {
-                    let serve = Arc::clone(&shared).serve(stream, seen.clone());
+                    let serve = Arc::clone(&shared).serve(stream, peer, seen.clone());
                     connections.spawn(async move {
                         serve.await;
                         drop(place);
@@ -146,12 +147,12 @@ impl Server {
 }
 
 /// The connection, unless there is none; rests where trying again at once would fail the same way.
-async fn usable(accepted: io::Result<(TcpStream, std::net::SocketAddr)>) -> Option<TcpStream> {
+async fn usable(accepted: io::Result<(TcpStream, SocketAddr)>) -> Option<(TcpStream, SocketAddr)> {
     match accepted {
-        Ok((stream, _)) => {
+        Ok((stream, peer)) => {
             // Without it an answer waits for the client's acknowledgement of the headers, some 40 ms.
             stream.set_nodelay(true).ok()?;
-            Some(stream)
+            Some((stream, peer))
         }
         Err(error) if is_the_clients(&error) => None,
         Err(error) => {
@@ -187,7 +188,7 @@ mod tests {
     async fn no_answer_waits_for_an_acknowledgement() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let _client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
-        let stream = usable(listener.accept().await).await.unwrap();
+        let (stream, _) = usable(listener.accept().await).await.unwrap();
         assert!(stream.nodelay().unwrap());
     }
 

@@ -10,6 +10,8 @@ mod drain;
 #[path = "../support/hello.rs"]
 mod hello;
 mod reload;
+#[path = "../support/sink.rs"]
+mod sink;
 mod start;
 mod support;
 mod tls;

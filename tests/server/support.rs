@@ -19,7 +19,7 @@ use keystow::certs::CertificateSource;
 use keystow::certs::load::{CertPath, KeyPath};
 use keystow::certs::tls::provider;
 use keystow::shutdown::{self, Trigger};
-use keystow::webhook::review::{Answer, Outcome, Record, Review};
+use keystow::webhook::review::{Answer, Operation, Outcome, Record, Review};
 use keystow::webhook::run::{Bound, RunError, Settings};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, date_time_ymd};
 use rustls::pki_types::pem::PemObject as _;
@@ -49,6 +49,8 @@ impl Review for Double {
             uid: "705ab4f5".to_owned(),
             namespace: "shop".to_owned(),
             pod: "app-1".to_owned(),
+            operation: Operation::Create,
+            dry_run: false,
             outcome: Outcome::Injected,
             operations: 3,
             warnings: 0,

@@ -1,12 +1,14 @@
 //! Who gets through the handshake, and who does not.
 
 use keystow::certs::clients::ClientSettings;
+use keystow::telemetry::{LogSettings, subscriber};
 use rustls::ProtocolVersion;
 use rustls::version::{TLS12, TLS13};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 use crate::hello::tls_11_hello;
+use crate::sink::{Sink, keep_lines_on};
 use crate::support::{
     ANSWER, Authority, Minted, Running, full, post, read_to_close, send, start, until, within,
 };
@@ -67,6 +69,36 @@ async fn plain_http_on_the_tls_port_is_closed_and_counted() {
     assert!(!answer.contains("HTTP"), "{answer}");
     running.counts("webhook_tls_handshake_failures_total{reason=\"not_tls\"} 1").await;
     running.good_request().await;
+}
+
+#[tokio::test]
+async fn failed_handshakes_are_a_log_line_once_in_a_while() {
+    const FAILURES: usize = 40;
+    keep_lines_on();
+    let sink = Sink::default();
+    let writer = sink.clone();
+    let subscriber = subscriber(&LogSettings::default(), move || writer.clone(), false).unwrap();
+    // One thread has the test and the server both.
+    let _guard = tracing::subscriber::set_default(subscriber);
+    let running = start(|_| {}).await;
+    // Who only looks whether somebody listens is no line.
+    drop(TcpStream::connect(running.webhook).await.unwrap());
+    running.counts("webhook_tls_handshake_failures_total{reason=\"closed\"} 1").await;
+    assert!(!sink.text().contains("handshake"), "{}", sink.text());
+    for _ in 0..FAILURES {
+        let mut stream = TcpStream::connect(running.webhook).await.unwrap();
+        stream.write_all(b"GET / HTTP/1.1\r\ncookie: hunter2\r\n\r\n").await.unwrap();
+        read_to_close(&mut stream).await;
+    }
+    running.counts(&format!("webhook_tls_handshake_failures_total{{reason=\"not_tls\"}} {FAILURES}")).await;
+    let log = sink.text();
+    let lines: Vec<_> = log.lines().filter(|line| line.contains("TLS handshake failed")).collect();
+    assert!((1..FAILURES).contains(&lines.len()), "{log}");
+    assert!(
+        lines[0].contains(r#""reason":"not_tls""#) && lines[0].contains(r#""peer":"127.0.0.1:"#),
+        "{log}"
+    );
+    assert!(!log.contains("hunter2"), "{log}");
 }
 
 #[tokio::test]

@@ -48,10 +48,21 @@ pub(crate) async fn try_connect(address: SocketAddr, ca_pem: &str) -> io::Result
 
 /// Posts `body` to `/mutate` on a connection of its own.
 pub(crate) async fn post(address: SocketAddr, ca_pem: &str, media_type: &str, body: &[u8]) -> Answer {
+    post_with(address, ca_pem, &[("content-type", media_type)], body).await
+}
+
+/// As [`post`], with these headers.
+pub(crate) async fn post_with(
+    address: SocketAddr,
+    ca_pem: &str,
+    headers: &[(&str, &str)],
+    body: &[u8],
+) -> Answer {
     let mut stream = connect(address, ca_pem).await;
+    let headers: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
     let head = format!(
-        "POST /mutate?timeout=10s HTTP/1.1\r\nhost: {address}\r\ncontent-type: {media_type}\r\n\
-         content-length: {}\r\nconnection: close\r\n\r\n",
+        "POST /mutate?timeout=10s HTTP/1.1\r\nhost: {address}\r\n{headers}content-length: {}\r\n\
+         connection: close\r\n\r\n",
         body.len()
     );
     let (mut reader, mut writer) = tokio::io::split(&mut stream);

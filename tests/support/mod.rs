@@ -9,6 +9,7 @@
 #![allow(dead_code, unused_imports, reason = "each target that includes this uses its own part of it")]
 
 pub(crate) mod balancer;
+pub(crate) mod collector;
 pub(crate) mod control_plane;
 pub(crate) mod gate;
 pub(crate) mod hello;
@@ -19,6 +20,7 @@ pub(crate) mod metrics;
 pub(crate) mod mutator;
 pub(crate) mod node;
 pub(crate) mod programs;
+pub(crate) mod sink;
 pub(crate) mod supervisor;
 pub(crate) mod wait;
 pub(crate) mod webhook;

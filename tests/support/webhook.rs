@@ -60,19 +60,29 @@ impl Files {
 impl Webhook {
     /// Starts `program` with this configuration file and these further flags, and waits until it is ready.
     pub(crate) async fn start(program: &str, configuration: &str, flags: &[&str]) -> Self {
-        Self::self_signed(Files::new(program, configuration), "first.log", flags).await
+        Self::self_signed(Files::new(program, configuration), "first.log", flags, &[]).await
+    }
+
+    /// As [`Webhook::start`], with these environment variables.
+    pub(crate) async fn start_in(
+        program: &str,
+        configuration: &str,
+        environment: &[(&str, &str)],
+        flags: &[&str],
+    ) -> Self {
+        Self::self_signed(Files::new(program, configuration), "first.log", flags, environment).await
     }
 
     /// Starts another one with the same certificate and configuration.
     pub(crate) async fn twin(&self, flags: &[&str]) -> Self {
-        Self::self_signed(Arc::clone(&self.files), "twin.log", flags).await
+        Self::self_signed(Arc::clone(&self.files), "twin.log", flags, &[]).await
     }
 
-    async fn self_signed(files: Arc<Files>, log: &str, flags: &[&str]) -> Self {
+    async fn self_signed(files: Arc<Files>, log: &str, flags: &[&str], environment: &[(&str, &str)]) -> Self {
         let directory = files.path("tls");
         let directory = directory.to_str().expect("a path in UTF-8");
         let certificate = ["--self-signed-name", "127.0.0.1", "--self-signed", directory];
-        let webhook = Self::spawn(files, log, &[&certificate, flags].concat(), &[]).await;
+        let webhook = Self::spawn(files, log, &[&certificate, flags].concat(), environment).await;
         webhook.becomes_ready().await;
         webhook
     }
@@ -104,7 +114,9 @@ impl Webhook {
             .expect("a started webhook");
         let pid = child.id().expect("the process id of a started process");
         let started = until(BOUND, || {
-            let addresses = lines(&log).iter().find_map(serving);
+            let text = fs::read_to_string(&log).unwrap_or_default();
+            let addresses =
+                lines(&log).iter().find_map(serving).or_else(|| text.lines().find_map(serving_text));
             let ended = child.try_wait().expect("a child to ask after");
             std::future::ready(addresses.map(Ok).or_else(|| ended.map(Err)))
         });
@@ -181,6 +193,11 @@ impl Webhook {
         lines(&self.log)
     }
 
+    /// The same as it was written.
+    pub(crate) fn log_text(&self) -> String {
+        fs::read_to_string(&self.log).expect("the log of the webhook")
+    }
+
     /// Sends it SIGTERM, as kubelet does when a pod ends.
     pub(crate) async fn terminate(&self) {
         let pid = self.pid.to_string();
@@ -209,6 +226,12 @@ fn lines(log: &Path) -> Vec<Value> {
 fn serving(line: &Value) -> Option<(SocketAddr, SocketAddr)> {
     let address = |field: &str| line.get(field)?.as_str()?.parse().ok();
     Some((address("webhook")?, address("admin")?))
+}
+
+/// The addresses in that line when it is text.
+fn serving_text(line: &str) -> Option<(SocketAddr, SocketAddr)> {
+    let address = |field: &str| line.split(' ').find_map(|word| word.strip_prefix(field)?.parse().ok());
+    Some((address("webhook=")?, address("admin=")?))
 }
 
 /// The status and the body of a plain GET; nothing where nobody answers.

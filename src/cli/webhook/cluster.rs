@@ -61,10 +61,10 @@ pub(super) struct ManagedArguments {
     #[arg(long, value_name = "NAME")]
     server_name: Vec<String>,
     /// How long a CA lives; the next one is made after two thirds of that.
-    #[arg(long, value_name = "DURATION", default_value = "8760h", value_parser = parse_duration)]
+    #[arg(long, value_name = "DURATION", default_value = "365d", value_parser = parse_duration)]
     ca_lifetime: Duration,
     /// How long a certificate lives; it is renewed after two thirds of that.
-    #[arg(long, value_name = "DURATION", default_value = "720h", value_parser = parse_duration)]
+    #[arg(long, value_name = "DURATION", default_value = "30d", value_parser = parse_duration)]
     leaf_lifetime: Duration,
     /// How long a new CA is in the caBundle before it signs: by then every API server must have seen it.
     #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = parse_duration)]

@@ -130,7 +130,7 @@ mod tests {
                 "spec": {"containers": [{"name": "app", "image": "app:1"}], "serviceAccountName": account},
             });
             let text = pod.to_string();
-            let settings = crate::config::read("injection: {image: 'keystow:test'}").unwrap();
+            let settings = crate::config::read("injection: {image: 'keystow:test'}").unwrap().offline();
             let parsed = crate::inject::Pod::from_json(text.as_bytes()).unwrap();
             let planned = crate::inject::plan(&parsed, "default", &settings);
             let would_do = match &planned {

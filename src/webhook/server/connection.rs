@@ -8,8 +8,10 @@
 //! is bounded here by [`Activity`]. A connection that was told to close is given a little time, then dropped.
 
 use std::convert::Infallible;
+use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
@@ -30,9 +32,12 @@ use tower::Service as _;
 
 use super::super::metrics::{ConnectionMetrics, HandshakeFailure};
 use super::{ConnectionBounds, Transport};
+use crate::telemetry::Sparingly;
 
 /// hyper panics below this.
 const SMALLEST_HEADER_BYTES: usize = 8 * 1024;
+/// How often a failed handshake is a log line: whoever reaches the socket can make them fail as often as they like.
+const HANDSHAKE_LINES: Duration = Duration::from_secs(1);
 
 /// What all connections of a server share.
 pub(super) struct Shared {
@@ -41,6 +46,7 @@ pub(super) struct Shared {
     bounds: ConnectionBounds,
     http: Builder<TokioExecutor>,
     places: Semaphore,
+    handshake_lines: Sparingly,
     pub(super) metrics: ConnectionMetrics,
 }
 
@@ -52,10 +58,16 @@ impl Shared {
         metrics: ConnectionMetrics,
     ) -> Self {
         let places = Semaphore::new(bounds.connections.min(Semaphore::MAX_PERMITS));
-        Self { transport, router, http: http_builder(&bounds), places, bounds, metrics }
+        let handshake_lines = Sparingly::new(HANDSHAKE_LINES);
+        Self { transport, router, http: http_builder(&bounds), places, handshake_lines, bounds, metrics }
     }
 
-    pub(super) async fn serve(self: Arc<Self>, stream: TcpStream, mut closing: watch::Receiver<bool>) {
+    pub(super) async fn serve(
+        self: Arc<Self>,
+        stream: TcpStream,
+        peer: SocketAddr,
+        mut closing: watch::Receiver<bool>,
+    ) {
         let place = tokio::select! {
             place = timeout(self.bounds.wait, self.places.acquire()) => place,
             () = closed(&mut closing) => return,
@@ -70,10 +82,19 @@ impl Shared {
             Transport::Tls(acceptor) => match self.handshake(acceptor, stream).await {
                 Ok(stream) => self.drive(stream, closing).await,
                 Err(reason) => {
-                    tracing::debug!(reason = reason.as_str(), "TLS handshake failed");
+                    self.log_failed_handshake(reason, peer);
                     self.metrics.handshake_failed(reason);
                 }
             },
+        }
+    }
+
+    fn log_failed_handshake(&self, reason: HandshakeFailure, peer: SocketAddr) {
+        if reason == HandshakeFailure::Closed {
+            // So do load balancers and probes that only look whether somebody listens, every few seconds.
+            tracing::debug!(reason = reason.as_str(), %peer, "TLS handshake failed");
+        } else if let Some(held_back) = self.handshake_lines.admit(std::time::Instant::now()) {
+            tracing::info!(reason = reason.as_str(), %peer, held_back, "TLS handshake failed");
         }
     }
 

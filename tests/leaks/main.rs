@@ -1,0 +1,21 @@
+//! No secret value reaches logs, metrics, spans, error answers, messages of errors, or `Debug`.
+//!
+//! Canaries stand wherever a value can stand ([`canary`] says how they are found again, in every encoding); then the
+//! program does what it does, with every log target at `trace`, and everything that it says is searched:
+//!
+//! | module | what is done |
+//! |---|---|
+//! | [`reviews`] | reviews of every kind through `keystow webhook`, in both log formats, with a collector of traces |
+//! | [`cluster`] | `keystow webhook --self-managed` with an API server that answers badly, and the client library alone |
+//! | [`printed`] | `Debug` and `Display` of what holds secrets, texts of mistakes, panics |
+//!
+//! What may hold a value is the pod itself, as its author wrote it: nothing here looks into a request. The patch is no
+//! exception, since it only adds what is keystow's.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod canary;
+mod cluster;
+mod printed;
+mod reviews;
