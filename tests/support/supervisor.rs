@@ -84,7 +84,7 @@ impl Drop for Supervisor {
 }
 
 /// Whether process `pid` exists and has not ended (a zombie has).
-pub(crate) fn is_running(pid: u32) -> bool {
+fn is_running(pid: u32) -> bool {
     fs::read_to_string(format!("/proc/{pid}/stat"))
         .is_ok_and(|stat| stat.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with(['Z', 'X'])))
 }

@@ -16,7 +16,7 @@ use tokio::sync::Mutex;
 
 use super::credentials::Credentials;
 use super::{Binaries, ControlPlaneError};
-use crate::support::supervisor::{Program, Supervisor, is_running};
+use crate::support::supervisor::{Program, Supervisor};
 use crate::support::wait::until;
 
 /// How long a control plane may take to become ready: seconds on an idle machine, far more on a busy one.
@@ -85,14 +85,23 @@ impl ControlPlane {
         let pid = restarted.as_ref().map_or(self.processes.pids()[1], |before| before.pids()[0]);
         let killing = Command::new("kill").args(["-KILL", &pid.to_string()]).status().await;
         killing.map_err(ControlPlaneError::io("killing the API server"))?;
-        // It has its port until it has gone.
-        let gone = until(READY_WITHIN, async || (!is_running(pid)).then_some(())).await;
-        gone.ok_or_else(|| self.not_ready("the API server does not end".into()))?;
-        let again = Supervisor::start(std::slice::from_ref(&self.api_server), None);
-        *restarted = Some(again.map_err(ControlPlaneError::io("starting the API server again"))?);
         let client = self.client().await?;
-        let answers = until(READY_WITHIN, async || get(&client, "/readyz").await.ok()).await;
-        answers.map(drop).ok_or_else(|| self.not_ready("the API server did not come back".into()))
+        for _ in 0..ATTEMPTS {
+            // Its last thread gives the port back.
+            let free = async || TcpListener::bind((Ipv4Addr::LOCALHOST, self.port)).ok().map(drop);
+            until(READY_WITHIN, free).await.ok_or_else(|| self.not_ready("the port stays in use".into()))?;
+            let again = Supervisor::start(std::slice::from_ref(&self.api_server), None)
+                .map_err(ControlPlaneError::io("starting the API server again"))?;
+            let ready = until(READY_WITHIN, async || match get(&client, "/readyz").await {
+                Ok(_) => Some(true),
+                Err(_) => (!again.all_running()).then_some(false),
+            });
+            if ready.await == Some(true) {
+                *restarted = Some(again);
+                return Ok(());
+            }
+        }
+        Err(self.not_ready("the API server did not come back".into()))
     }
 
     async fn wait_until_ready(&self) -> Result<(), ControlPlaneError> {
