@@ -1,0 +1,50 @@
+# keystow's image: one static program and the certificates of public CAs, for a user that is not root. Nothing else is in
+# it, no shell and no libc; what a pod mounts (/secret, /annotations, /tls, …) the kubelet makes.
+#
+#   docker build --tag keystow:0.1.0 .             or `make image`, which also takes podman or buildah
+#   docker buildx build --platform linux/amd64,linux/arm64 --tag registry.example/keystow:0.1.0 --push .
+#
+# Nothing here names an architecture: each platform compiles for itself. Give buildx a native node for each; under
+# emulation it works too, but optimising the whole program at once then takes hours.
+#
+# Why glibc and not musl. Both make one static program. The webhook is on the way of every annotated pod, and musl's
+# allocator is slow, more so with several threads. The usual objection to a static glibc is names: before 2.34 it loaded
+# libnss_dns.so at run time. Since then files and DNS are built in (Debian 12 has 2.36), and tests/image/test.sh resolves
+# names in an empty root file system.
+
+# By tag, for security updates. Pin a digest (RUST_IMAGE=rust:1.95-bookworm@sha256:…) for builds that can be repeated
+# byte for byte. podman and buildah may want the full name, with the registry.
+ARG RUST_IMAGE=rust:1.95-bookworm
+
+FROM ${RUST_IMAGE} AS build
+WORKDIR /src
+ENV CARGO_INCREMENTAL=0 RUSTFLAGS="-C target-feature=+crt-static"
+# The dependencies by themselves, with an empty crate: this layer stays as long as the two files do. aws-lc needs the C
+# compiler that the image has, and no cmake.
+COPY Cargo.toml Cargo.lock ./
+RUN mkdir -p src benches \
+ && touch src/lib.rs benches/core.rs \
+ && echo 'fn main() {}' >src/main.rs \
+ && cargo build --locked --release --all-features --target host-tuple --bin keystow
+COPY src src
+# COPY keeps the times of files, and Cargo takes what is older than the empty crate for built. `--target`, although it
+# is the host: only so do build scripts and macros, which must be dynamic, stay without RUSTFLAGS.
+RUN touch src/lib.rs src/main.rs \
+ && cargo build --locked --release --all-features --target host-tuple --bin keystow \
+ && cp target/*/release/keystow /keystow
+
+# A build context of the name `build` (docker, podman, buildah: --build-context build=DIRECTORY) takes the place of the
+# stage above. So a program that was compiled elsewhere comes into the same image.
+FROM scratch
+# Held against Cargo.toml by the image's test.
+ARG VERSION=0.1.0
+LABEL org.opencontainers.image.title="keystow" \
+      org.opencontainers.image.description="Mutating admission webhook that gives Kubernetes pods all they need to get their secrets" \
+      org.opencontainers.image.version="${VERSION}" \
+      org.opencontainers.image.licenses="Apache-2.0"
+# Where rustls and most libraries look for CAs: stores of clouds, and collectors of traces. The API server's is in the pod.
+COPY --from=build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/ca-certificates.crt
+COPY --from=build /keystow /keystow
+# By number: there is no /etc/passwd, and runAsNonRoot believes numbers only.
+USER 65532:65532
+ENTRYPOINT ["/keystow"]
