@@ -8,6 +8,8 @@
 //!
 //! Deliberately absent: any request in the way of a review.
 
+mod api_error;
+
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::ObjectReference;
@@ -15,22 +17,41 @@ use kube::runtime::events::{Event, EventType, Recorder, Reporter};
 use kube::{Client, Config};
 use thiserror::Error;
 
+pub use self::api_error::ApiError;
 use crate::telemetry::chain;
 
+/// What the API server takes of an Event's note, in bytes.
+const LONGEST_NOTE: usize = 1024;
 /// How Events name who wrote them.
 const REPORTER: &str = "keystow";
 /// How long writing an Event may take.
 const EVENT_WITHIN: Duration = Duration::from_secs(5);
 
-/// Who this process is, as far as it was told.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+/// Who this process is, as far as it was told, and what belongs to it.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ClusterSettings {
     /// The namespace of what belongs to keystow; the one of the credentials where there is none.
     pub namespace: Option<String>,
+    /// The name of the Lease whose holder acts alone, in that namespace.
+    pub lease: String,
+    /// The name of the MutatingWebhookConfiguration that has API servers call this process.
+    pub configuration: String,
     /// The name of its Pod, by which replicas tell each other apart; the host's name where there is none.
     pub pod_name: Option<String>,
     /// The UID of its Pod, without which `kubectl describe` shows no Event of it.
     pub pod_uid: Option<String>,
+}
+
+impl Default for ClusterSettings {
+    fn default() -> Self {
+        Self {
+            namespace: None,
+            lease: "keystow-webhook".to_owned(),
+            configuration: "inject-keystow".to_owned(),
+            pod_name: None,
+            pod_uid: None,
+        }
+    }
 }
 
 /// Why there is no cluster to be a member of.
@@ -54,6 +75,8 @@ pub enum ClusterError {
 pub struct Cluster {
     client: Client,
     namespace: String,
+    lease: String,
+    configuration: String,
     replica: String,
     pod: ObjectReference,
     recorder: Recorder,
@@ -83,7 +106,8 @@ impl Cluster {
         };
         let reporter = Reporter { controller: REPORTER.to_owned(), instance: Some(replica.clone()) };
         let recorder = Recorder::new(client.clone(), reporter);
-        Ok(Self { client, namespace, replica, pod, recorder })
+        let ClusterSettings { lease, configuration, .. } = settings.clone();
+        Ok(Self { client, namespace, lease, configuration, replica, pod, recorder })
     }
 
     /// Talks to the API server.
@@ -98,14 +122,28 @@ impl Cluster {
         &self.namespace
     }
 
+    /// The name of the Lease whose holder acts alone.
+    #[must_use]
+    pub fn lease(&self) -> &str {
+        &self.lease
+    }
+
+    /// The name of the MutatingWebhookConfiguration.
+    #[must_use]
+    pub fn configuration(&self) -> &str {
+        &self.configuration
+    }
+
     /// What tells this replica from the others.
     #[must_use]
     pub fn replica(&self) -> &str {
         &self.replica
     }
 
-    /// Writes an Event about this replica: `reason` in CamelCase, `action` the verb, `note` a sentence.
-    pub async fn tell(&self, type_: EventType, reason: &str, action: &str, note: String) {
+    /// Writes an Event about this replica: `reason` and `action` in CamelCase, `note` a sentence. Yields whether it was
+    /// written. Within minutes, the same reason and action count as the same Event again, with the first note.
+    pub async fn tell(&self, type_: EventType, reason: &str, action: &str, mut note: String) -> bool {
+        note.truncate(note.floor_char_boundary(LONGEST_NOTE));
         let event = Event {
             type_,
             reason: reason.to_owned(),
@@ -114,10 +152,16 @@ impl Cluster {
             secondary: None,
         };
         match tokio::time::timeout(EVENT_WITHIN, self.recorder.publish(&event, &self.pod)).await {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => tracing::warn!(reason, error = chain(&error), "an Event could not be written"),
-            Err(_) => tracing::warn!(reason, "an Event was not written in time"),
+            Ok(Ok(())) => return true,
+            // What it is about is in the log too, and where the API server is away, so is everything else.
+            Ok(Err(error)) => tracing::debug!(
+                reason,
+                error = chain(&ApiError::from(error)),
+                "an Event could not be written"
+            ),
+            Err(_) => tracing::debug!(reason, "an Event was not written in time"),
         }
+        false
     }
 }
 

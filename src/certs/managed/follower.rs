@@ -23,6 +23,7 @@ use crate::certs::load::Pair;
 use crate::certs::metrics::{CertificateMetrics, ReloadOutcome};
 use crate::certs::served::Served;
 use crate::certs::verify;
+use crate::cluster::ApiError;
 use crate::readiness::Condition;
 use crate::telemetry::{Once, chain};
 
@@ -48,15 +49,15 @@ pub(super) struct Follower {
 
 /// What follows from what is there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Verdict {
+pub(super) struct Verdict {
     /// Serve the pair that is offered.
-    replace: bool,
+    pub(super) replace: bool,
     /// API servers trust what is served then.
-    trusted: bool,
+    pub(super) trusted: bool,
 }
 
 /// Judges the pair that is served and the one that is offered.
-fn judge(
+pub(super) fn judge(
     serving: Option<&Pair>,
     offered: Option<&Pair>,
     bundle: &Bundle,
@@ -142,7 +143,7 @@ impl Follower {
                 Some(found)
             }
             Err(error) => {
-                let reason = chain(&error);
+                let reason = chain(&ApiError::from(error));
                 if self.said_of_watch.is_news(&reason) {
                     tracing::warn!(reason, "certificates cannot be watched; what is served stays");
                 }
