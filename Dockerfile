@@ -1,5 +1,5 @@
 # keystow's image: one static program and the certificates of public CAs, for a user that is not root. Nothing else is in
-# it, no shell and no libc; what a pod mounts (/secret, /annotations, /tls, …) the kubelet makes.
+# it, no shell and no libc; what a pod mounts (/secret, /annotations, /etc/keystow, …) the kubelet makes.
 #
 #   docker build --tag keystow:0.1.0 .             or `make image`, which also takes podman or buildah
 #   docker buildx build --platform linux/amd64,linux/arm64 --tag registry.example/keystow:0.1.0 --push .
@@ -7,34 +7,37 @@
 # Nothing here names an architecture: each platform compiles for itself. Give buildx a native node for each: under
 # emulation, optimising the whole program at once takes very long.
 #
-# Why glibc and not musl. Both make one static program. The webhook is on the way of every annotated pod, and with musl,
-# whose allocator is slow, one decision took two to three times as long (benches/core.rs, 34 µs and 13 µs for the first
-# review). The usual objection to a static glibc is names: before 2.34 it loaded libnss_dns.so at run time. Since then
-# files and DNS are built in (Debian 12 has 2.36), and the image's test resolves names in a root file system like this.
+# Why glibc and not musl: it is what every test and every benchmark of this project runs on, and musl's allocator and
+# copying of memory are slower. The usual objection to a static glibc is names: before 2.34 it loaded libnss_dns.so at run
+# time. Since then files and DNS are built in (Debian 12 has 2.36), and tests/image asks a name server from inside.
 
-# By tag, for security updates. Pin a digest (RUST_IMAGE=rust:1.95-bookworm@sha256:…) for builds that can be repeated
-# byte for byte. podman and buildah may want the full name, with the registry.
+# By tag, for security updates. Pin a digest (RUST_IMAGE=rust:1.95-bookworm@sha256:…) to build with the same compiler again.
+# podman and buildah may want the full name, with the registry.
 ARG RUST_IMAGE=rust:1.95-bookworm
 
 FROM ${RUST_IMAGE} AS build
-WORKDIR /src
+# All of them: traces cost nothing until they are asked for, and whoever asks should not need another image. This and the
+# line with RUSTFLAGS are read by tests/image/build.sh too, which compiles outside of the image.
+ARG FEATURES=--all-features
 ENV CARGO_INCREMENTAL=0 RUSTFLAGS="-C target-feature=+crt-static"
-# The dependencies by themselves, with an empty crate: this layer stays as long as the two files do. aws-lc needs the C
-# compiler that the image has, and no cmake.
+WORKDIR /src
+# The dependencies by themselves, with an empty crate: this layer stays as long as these files do. aws-lc needs the C
+# compiler that the image has, and no cmake. Cargo looks for the benchmarks because their paths are not in Cargo.toml.
 COPY Cargo.toml Cargo.lock ./
-RUN mkdir -p src benches \
- && touch src/lib.rs benches/core.rs \
+COPY benches benches
+RUN mkdir src \
+ && touch src/lib.rs \
  && echo 'fn main() {}' >src/main.rs \
- && cargo build --locked --release --all-features --target host-tuple --bin keystow
+ && cargo build --locked --release $FEATURES --target host-tuple --bin keystow
 COPY src src
 # COPY keeps the times of files, and Cargo takes what is older than the empty crate for built. `--target`, although it
 # is the host: only so do build scripts and macros, which must be dynamic, stay without RUSTFLAGS.
 RUN touch src/lib.rs src/main.rs \
- && cargo build --locked --release --all-features --target host-tuple --bin keystow \
+ && cargo build --locked --release $FEATURES --target host-tuple --bin keystow \
  && cp target/*/release/keystow /keystow
 
 # A build context of the name `build` (docker, podman, buildah: --build-context build=DIRECTORY) takes the place of the
-# stage above. So a program that was compiled elsewhere comes into the same image.
+# stage above. So a program that was compiled elsewhere comes into the same image, and nothing is pulled.
 FROM scratch
 # Held against Cargo.toml by the image's test.
 ARG VERSION=0.1.0
