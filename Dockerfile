@@ -21,20 +21,18 @@ FROM ${RUST_IMAGE} AS build
 ARG FEATURES=--all-features
 ENV CARGO_INCREMENTAL=0 RUSTFLAGS="-C target-feature=+crt-static"
 WORKDIR /src
-# The dependencies by themselves, with an empty crate: this layer stays as long as these files do. aws-lc needs the C
-# compiler that the image has, and no cmake. Cargo looks for the benchmarks because their paths are not in Cargo.toml.
+# Cargo looks for the benchmarks, because their paths are not in Cargo.toml.
 COPY Cargo.toml Cargo.lock ./
 COPY benches benches
-RUN mkdir src \
- && touch src/lib.rs \
- && echo 'fn main() {}' >src/main.rs \
- && cargo build --locked --release $FEATURES --target host-tuple --bin keystow
 COPY src src
-# COPY keeps the times of files, and Cargo takes what is older than the empty crate for built. `--target`, although it
-# is the host: only so do build scripts and macros, which must be dynamic, stay without RUSTFLAGS.
-RUN touch src/lib.rs src/main.rs \
+# The builder keeps what Cargo fetched and compiled for the next time. COPY keeps the times of files, and Cargo takes what is
+# older than its last build for built; hence `touch`. `--target`, although it is the host: only so do build scripts and
+# macros, which must be dynamic, stay without RUSTFLAGS. aws-lc needs the C compiler that the image has, and no cmake.
+RUN --mount=type=cache,target=/usr/local/cargo/registry,sharing=locked \
+    --mount=type=cache,target=/src/target,sharing=locked \
+    touch src/lib.rs src/main.rs \
  && cargo build --locked --release $FEATURES --target host-tuple --bin keystow \
- && cp target/*/release/keystow /keystow
+ && cp target/"$(rustc --print host-tuple)"/release/keystow /keystow
 
 # A build context of the name `build` (docker, podman, buildah: --build-context build=DIRECTORY) takes the place of the
 # stage above. So a program that was compiled elsewhere comes into the same image, and nothing is pulled.

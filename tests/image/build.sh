@@ -26,12 +26,16 @@ dockerfile() {
 target=$(realpath -m "${CARGO_TARGET_DIR:-target}")
 features=$(dockerfile FEATURES)
 flags=$(dockerfile RUSTFLAGS)
-host=$(rustc --version --verbose | sed -n 's/^host: //p')
+host=$(rustc --print host-tuple)
 
 say "compiling the program of the container image: $features, $flags"
 # shellcheck disable=SC2086 # features are words
 CARGO_TARGET_DIR=$target RUSTFLAGS=$flags \
   cargo build --locked --release $features --target "$host" --bin keystow >&2
+
+# Cargo's list of what the program is made of. The Dockerfile copies src, and of the rest nothing that is compiled.
+outside=$(sed 's/^[^:]*: //' "$target/$host/release/keystow.d" | tr ' ' '\n' | grep -v "^$PWD/src/" || true)
+[[ -z $outside ]] || die "the build in the image would not find these; copy them in the Dockerfile:" $outside
 
 mkdir -p "$target/image"
 scratch=$(mktemp -d "$target/image/.building-XXXXXX")
