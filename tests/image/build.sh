@@ -34,8 +34,10 @@ CARGO_TARGET_DIR=$target RUSTFLAGS=$flags \
   cargo build --locked --release $features --target "$host" --bin keystow >&2
 
 # Cargo's list of what the program is made of. The Dockerfile copies src, and of the rest nothing that is compiled.
-outside=$(sed 's/^[^:]*: //' "$target/$host/release/keystow.d" | tr ' ' '\n' | grep -v "^$PWD/src/" || true)
-[[ -z $outside ]] || die "the build in the image would not find these; copy them in the Dockerfile:" $outside
+root=$(pwd -P)
+outside=$(sed 's/^[^:]*: //' "$target/$host/release/keystow.d" | tr ' ' '\n' | { grep "^$root/" || true; } \
+  | { grep -v "^$root/src/" || true; } | tr '\n' ' ')
+[[ -z $outside ]] || die "the build in the image would not find these; copy them in the Dockerfile: $outside"
 
 mkdir -p "$target/image"
 scratch=$(mktemp -d "$target/image/.building-XXXXXX")
