@@ -2,7 +2,7 @@
 //! what others do to them meanwhile.
 
 use std::net::SocketAddr;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use kube::api::{DeleteParams, Patch, PatchParams};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, date_time_ymd};
@@ -10,10 +10,12 @@ use serde_json::{Value, json};
 
 use super::cluster::{Cluster, SECRET, SOON, certificates, leader, metric};
 use super::support::gate::Gate;
+use super::support::metrics;
 use super::support::wait::until;
 use super::support::webhook::{Webhook, get};
 
 const MANAGED: &[&str] = &["--self-managed"];
+const STEPS: &str = "keystow_certificate_steps_total";
 
 async fn first(cluster: &Cluster) -> Webhook {
     let replica = cluster.installation.replica("first", MANAGED).await;
@@ -160,6 +162,25 @@ async fn a_ca_bundle_that_somebody_emptied_is_written_again() {
         let repaired = async || (cluster.ca_bundle().await == bundle).then_some(());
         until(Duration::from_secs(10), repaired).await.expect("a repaired caBundle");
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn with_another_writer_of_the_ca_bundle_it_does_not_race() {
+    let Some(cluster) = Cluster::start("another-writer").await else { return };
+    let replica = first(&cluster).await;
+    let published = async || metrics::sum(&replica.metrics().await, STEPS, &[("step", "published")]);
+    let (before, began) = (published().await, Instant::now());
+    let name = cluster.installation.configuration();
+    // Answers each time, as a controller does that thinks the field is its own.
+    let mut answers = 0;
+    while began.elapsed() < Duration::from_secs(4) {
+        let patch = json!({"webhooks": [{"name": "inject.bsycorp.com", "clientConfig": {"caBundle": null}}]});
+        let patch = Patch::Strategic(patch);
+        cluster.configurations().patch(&name, &PatchParams::default(), &patch).await.unwrap();
+        answers += 1;
+    }
+    let written = published().await - before;
+    assert!(answers > 20 && (1.0..=6.0).contains(&written), "{written} writes against {answers}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

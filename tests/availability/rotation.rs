@@ -211,19 +211,19 @@ async fn both_serve(replicas: &[Webhook], leaf: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn swapped_files_lose_no_pod() {
+async fn swapped_files_and_a_change_to_self_managed_lose_no_pod() {
     let Some(cluster) = Cluster::start("files").await else { return };
     let volume = cluster.installation.files().path("mounted");
     let (first, second) = (Issuer::new(), Issuer::new());
     first.mount(&volume, 1, 2080);
     let (cert, key) = (volume.join("tls.crt"), volume.join("tls.key"));
     let (cert, key) = (cert.to_str().unwrap(), key.to_str().unwrap());
-    let flags = ["--tls-cert", cert, "--tls-key", key, "--tls-interval=500ms"];
-    let replicas = [
+    let flags = ["--tls-cert", cert, "--tls-key", key, "--tls-interval=500ms", "--drain-delay=1s"];
+    let mut replicas = [
         Webhook::spawn(cluster.installation.files().clone(), "one.log", &flags, &[]).await,
         Webhook::spawn(cluster.installation.files().clone(), "two.log", &flags, &[]).await,
     ];
-    let balancer = Balancer::start(&[endpoint(&replicas[0]), endpoint(&replicas[1])]).await;
+    let mut balancer = Balancer::start(&[endpoint(&replicas[0]), endpoint(&replicas[1])]).await;
     cluster.installation.apply_configuration(balancer.address()).await;
     write_bundle(&cluster, &[&first]).await;
     cluster.injects().await;
@@ -243,7 +243,19 @@ async fn swapped_files_lose_no_pod() {
     both_serve(&replicas, &leaf).await;
     creation.reaches(creation.created() + 200).await;
     write_bundle(&cluster, &[&second]).await;
-    creation.reaches((creation.created() + 300).max(PODS)).await;
+    creation.reaches(creation.created() + 300).await;
+
+    let mut managed = Vec::new();
+    // The other mode, as a Deployment rolls. Those from before are trusted until they are gone.
+    for (name, old) in ["three", "four"].into_iter().zip(&mut replicas) {
+        let new = cluster.installation.replica(name, MANAGED).await;
+        balancer.add(endpoint(&new), false);
+        new.becomes_ready().await;
+        old.terminate().await;
+        assert_eq!(old.exit_code().await, Some(0), "{:?}", old.log().last());
+        managed.push(new);
+    }
+    creation.reaches((creation.created() + 100).max(PODS)).await;
     creation.stop().await.lost_nothing("files", &[]);
     let opened = balancer.connections();
     assert!(opened.iter().all(|count| *count > 0), "both were called: {opened:?}");

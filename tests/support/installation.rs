@@ -45,7 +45,6 @@ impl<'p> Installation<'p> {
         for manifest in [ROLE.replace("namespace: keystow", &here), cluster_role] {
             plane.kubectl(&["apply", "-f", "-"], &manifest).await.expect("applied rights");
         }
-        fs::write(installation.files.path("ca.crt"), plane.ca_pem()).expect("a written CA");
         installation
     }
 
@@ -85,29 +84,36 @@ impl<'p> Installation<'p> {
 
     /// As [`Installation::replica`], with an API server at `address`.
     pub(crate) async fn replica_through(&self, name: &str, address: SocketAddr, flags: &[&str]) -> Webhook {
-        let kubeconfig = self.files.path(&format!("{name}.kubeconfig"));
-        fs::write(&kubeconfig, self.kubeconfig(address).await).expect("a written kubeconfig");
         let configuration = self.configuration();
-        let who = ["--namespace", &self.namespace, "--pod-name", name];
-        let what = ["--webhook-configuration", &configuration, "--server-name", "127.0.0.1"];
-        let flags = [&who, &what, flags].concat();
-        let kubeconfig = kubeconfig.to_str().expect("a path in UTF-8");
-        let log = format!("{name}.log");
-        Webhook::spawn(Arc::clone(&self.files), &log, &flags, &[("KUBECONFIG", kubeconfig)]).await
+        let what = ["--webhook-configuration", &configuration];
+        let flags = [&what, flags].concat();
+        replica(self.plane, &self.namespace, &self.files, name, address, &flags).await
     }
+}
 
-    /// The text of a kubeconfig with a fresh token of the account.
-    async fn kubeconfig(&self, address: SocketAddr) -> String {
-        let create = ["create", "token", ACCOUNT, "--namespace", &self.namespace];
-        let token = self.plane.kubectl(&create, "").await.expect("a token");
-        let ca = self.files.path("ca.crt");
-        let cluster = json!({"server": format!("https://{address}"), "certificate-authority": ca});
-        json!({
-            "apiVersion": "v1", "kind": "Config", "current-context": "test",
-            "clusters": [{"name": "test", "cluster": cluster}],
-            "users": [{"name": "keystow", "user": {"token": token.trim()}}],
-            "contexts": [{"name": "test", "context": {"cluster": "test", "user": "keystow"}}],
-        })
-        .to_string()
-    }
+/// Starts a replica in `namespace`, with the credentials that its account has there, and an API server at `address`.
+pub(crate) async fn replica(
+    plane: &ControlPlane,
+    namespace: &str,
+    files: &Arc<Files>,
+    name: &str,
+    address: SocketAddr,
+    flags: &[&str],
+) -> Webhook {
+    let (ca, kubeconfig) = (files.path("ca.crt"), files.path(&format!("{name}.kubeconfig")));
+    fs::write(&ca, plane.ca_pem()).expect("a written CA");
+    let token = plane.kubectl(&["create", "token", ACCOUNT, "--namespace", namespace], "").await;
+    let token = token.expect("a token");
+    let cluster = json!({"server": format!("https://{address}"), "certificate-authority": ca});
+    let text = json!({
+        "apiVersion": "v1", "kind": "Config", "current-context": "test",
+        "clusters": [{"name": "test", "cluster": cluster}],
+        "users": [{"name": "keystow", "user": {"token": token.trim()}}],
+        "contexts": [{"name": "test", "context": {"cluster": "test", "user": "keystow"}}],
+    });
+    fs::write(&kubeconfig, text.to_string()).expect("a written kubeconfig");
+    let who = ["--namespace", namespace, "--pod-name", name, "--server-name", "127.0.0.1"];
+    let kubeconfig = kubeconfig.to_str().expect("a path in UTF-8");
+    let log = format!("{name}.log");
+    Webhook::spawn(Arc::clone(files), &log, &[&who, flags].concat(), &[("KUBECONFIG", kubeconfig)]).await
 }

@@ -11,7 +11,7 @@ use k8s_openapi::api::core::v1::Secret;
 use kube::runtime::events::EventType;
 use thiserror::Error;
 use tokio::sync::watch;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use super::bundle::Bundle;
 use super::decide::{Memory, Step, Timing};
@@ -30,6 +30,8 @@ const TURN: Duration = Duration::from_secs(15);
 const RETRY: Duration = Duration::from_secs(3);
 /// How long a turn that somebody else's write came into is rested after.
 const CONTENDED: Duration = Duration::from_millis(200);
+/// How far apart the caBundle is written at least. Whoever else writes it would be answered each time, and answer.
+const APART: Duration = Duration::from_secs(1);
 /// The longest rest: the wall clock may be set.
 const LONGEST: Duration = Duration::from_secs(30);
 /// The shortest: certificates count in seconds.
@@ -94,6 +96,8 @@ pub(super) struct Keeper {
     /// Why a step was not taken, as it was last logged, and as an Event says it, which may have failed too.
     said: Once,
     failure_told: Option<String>,
+    /// When the caBundle was written last.
+    published: Option<Instant>,
 }
 
 /// A keeper that knows when to look.
@@ -121,6 +125,7 @@ impl Keeper {
             told: Vec::new(),
             said: Once::default(),
             failure_told: None,
+            published: None,
         }
     }
 
@@ -165,6 +170,11 @@ impl Keeper {
                 return Ok(rest.clamp(SHORTEST, LONGEST));
             }
             Step::Publish(wanted) => {
+                let since = self.published.map_or(APART, |published| published.elapsed());
+                if since < APART {
+                    return Ok(APART - since);
+                }
+                self.published = Some(Instant::now());
                 self.objects.publish(&configuration, wanted).await.map_err(|error| {
                     let name = self.objects.configuration.clone();
                     KeeperError::WriteBundle { name, source: error.into() }
