@@ -3,11 +3,15 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench build clean
+.PHONY: help demo test lint bench build image clean
 
 # Programs and control planes that this project built outside the checkout.
 cache := $(or $(KEYSTOW_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/keystow)
 deny_version := 0.20.2
+version := $(shell sed -n '/^version = /{s/.*"\(.*\)"/\1/p;q}' Cargo.toml)
+# What builds the image, and what it is called: make image BUILDER=podman IMAGE=registry.example/keystow:0.1.0
+BUILDER ?= $(firstword $(foreach builder,docker podman buildah,$(if $(shell command -v $(builder)),$(builder))))
+IMAGE ?= keystow:$(version)
 export PATH := $(cache)/bin:$(PATH)
 
 help: ## list these targets
@@ -32,6 +36,11 @@ bench: ## run the benchmarks
 
 build: ## build target/release/keystow with all stores
 	cargo build --locked --release --all-features --bin keystow
+
+image: ## build the container image, with docker, podman or buildah
+	@[[ -n '$(BUILDER)' ]] || { echo 'make image: needs docker, podman or buildah' >&2; exit 1; }
+	$(BUILDER) build --build-arg VERSION=$(version) --tag $(IMAGE) \
+	  --label org.opencontainers.image.revision="$$(git describe --always --dirty --abbrev=40 --exclude='*')" .
 
 clean: ## remove what was built in the checkout
 	@if [[ -n "$${CARGO_TARGET_DIR:-}" ]]; then cargo clean --package keystow; else cargo clean; fi

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Sets up a control plane and helm, builds and runs every test, and ends with the closing lines of the test runner.
+# Sets up a control plane, helm and the container image, builds and runs every test, and ends with the closing lines of the
+# test runner.
 #
 # Where one of them cannot be had, the tests that need it are skipped and named; with CI=true that is a failure.
 set -euo pipefail
@@ -40,6 +41,7 @@ main() {
   local log status=0
   set_up control-plane "control plane"
   set_up helm helm
+  set_up image "container image"
   # By itself, so that a terminal shows its progress.
   cargo test "${which[@]}" --no-run
   log=$(mktemp)

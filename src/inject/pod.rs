@@ -23,6 +23,9 @@ pub struct Pod<'a> {
     pub(super) spec: Spec<'a>,
 }
 
+/// How our own word on an annotation begins; it names the key.
+const ANNOTATION: &str = "annotation ";
+
 /// JSON that is no pod. Says what was expected and where, and not what was found, which may be a value.
 #[derive(Debug, thiserror::Error)]
 #[error("this is not a pod as Kubernetes writes it: {0}")]
@@ -32,6 +35,7 @@ impl From<serde_json::Error> for UnreadablePod {
     fn from(error: serde_json::Error) -> Self {
         let text = error.to_string();
         Self(match text.rsplit_once(", expected ") {
+            _ if text.starts_with(ANNOTATION) => text,
             Some((_, expected)) => format!("expected {expected}"),
             None if error.is_data() => format!("at line {} column {}", error.line(), error.column()),
             None => text,
@@ -338,7 +342,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for Annotations<'a> {
                     let value = map.next_value().map_err(|_| {
                         let key = &*key;
                         A::Error::custom(format_args!(
-                            "annotation {key} is not a string; put its value in quotes"
+                            "{ANNOTATION}{key} is not a string; put its value in quotes"
                         ))
                     })?;
                     entries.push((key, value));

@@ -135,6 +135,6 @@ fn namespace_of(pod: &Pod) -> &str {
 }
 
 /// Whether this process may give files to others and become them.
-fn user_is_root() -> bool {
+pub(crate) fn user_is_root() -> bool {
     std::fs::metadata("/proc/self").is_ok_and(|own| own.uid() == 0)
 }
