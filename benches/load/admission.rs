@@ -22,9 +22,9 @@ use crate::support::wait::until;
 use crate::support::webhook::{TEST_LABEL, apply_configuration};
 
 const CLIENTS: usize = 4;
-const ROUNDS: usize = 5;
-/// Pods of one turn: 1,000 in all rounds together.
-const PODS: usize = 200;
+const ROUNDS: usize = 12;
+/// Pods of one turn.
+const PODS: usize = 250;
 const MOST_RATIO: f64 = 1.25;
 const OPT_IN: (&str, &str) = ("inject.bsycorp.com/enabled", "true");
 /// How long the API server may take to see a configuration.
@@ -71,8 +71,9 @@ pub(crate) async fn measure(material: &Material) {
         create(&plane, entry.namespace, "warm", PODS).await;
     }
     for round in 0..ROUNDS {
-        for entry in &mut entries {
-            entry.turn(&plane, round).await;
+        for turn in 0..entries.len() {
+            let next = (round + turn) % entries.len();
+            entries[next].turn(&plane, round).await;
         }
     }
     write(&entries).await;

@@ -156,11 +156,7 @@ impl Process {
 
     /// The processor time that it took so far, in seconds.
     pub(crate) fn processor(&self) -> f64 {
-        let stat = self.file("stat");
-        let after_name = stat.rsplit_once(") ").expect("a name in parentheses").1;
-        // utime and stime; the first field here is the third of all.
-        let ticks: f64 = after_name.split(' ').skip(11).take(2).filter_map(|t| t.parse::<f64>().ok()).sum();
-        ticks / TICKS_A_SECOND
+        processor(&self.file("stat"))
     }
 
     /// The sum of the samples of one of its metrics.
@@ -168,6 +164,18 @@ impl Process {
         let page = get(self.admin, "/metrics").await.expect("the metrics page");
         metrics::sum(&page.1, name, &[])
     }
+}
+
+/// The processor time that this process took so far, in seconds.
+pub(crate) fn own_processor() -> f64 {
+    processor(&fs::read_to_string("/proc/self/stat").expect("what the kernel says of this process"))
+}
+
+fn processor(stat: &str) -> f64 {
+    let after_name = stat.rsplit_once(") ").expect("a name in parentheses").1;
+    // utime and stime; the first field here is the third of all.
+    let ticks = after_name.split(' ').skip(11).take(2).filter_map(|ticks| ticks.parse::<f64>().ok());
+    ticks.sum::<f64>() / TICKS_A_SECOND
 }
 
 /// The number of KiB after `field`, in MiB.
