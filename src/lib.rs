@@ -7,17 +7,19 @@
 //! | domain | [`domain`] | the standard library, `thiserror`, `zeroize`, `base64` |
 //! | plan | [`handover`], [`inject`], [`template`] | domain; serde, JSON Patch, YAML, templates, a digest; pure functions of values |
 //! | store | [`store`], [`generate`] | domain, handover; keys, SDKs, async |
-//! | runtime | [`certs`], [`config`], [`init`], [`readiness`], [`shutdown`], [`telemetry`], [`webhook`] | all of those; servers and the system |
+//! | runtime | [`certs`], [`cluster`], [`config`], [`init`], [`leader`], [`readiness`], [`shutdown`], [`telemetry`], [`webhook`] | all of those; servers and the system |
 //! | command line | [`cli`] | runtime, `clap` |
 
 pub mod certs;
 pub mod cli;
+pub mod cluster;
 pub mod config;
 pub mod domain;
 pub mod generate;
 pub mod handover;
 pub mod init;
 pub mod inject;
+pub mod leader;
 mod metrics;
 pub mod readiness;
 pub mod shutdown;

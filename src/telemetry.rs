@@ -146,6 +146,32 @@ pub fn chain(error: &dyn StdError) -> String {
     line
 }
 
+/// Remembers what was said last, so that one reason is one line, however long it lasts.
+#[derive(Debug, Default)]
+pub struct Once(Option<String>);
+
+impl Once {
+    /// Whether this was not the last thing said; from now on it is.
+    pub fn is_news(&mut self, reason: &str) -> bool {
+        let is_news = self.0.as_deref() != Some(reason);
+        if is_news {
+            self.0 = Some(reason.to_owned());
+        }
+        is_news
+    }
+
+    /// What was said last, if it still holds.
+    #[must_use]
+    pub fn last(&self) -> Option<&str> {
+        self.0.as_deref()
+    }
+
+    /// The reason is gone: the next time it is news again.
+    pub fn clear(&mut self) {
+        self.0 = None;
+    }
+}
+
 /// For tests that read log lines. With one subscriber alone, tracing asks the thread that comes by a line first
 /// whether it is wanted, and that may be another test's, which has none: the line would be off for all.
 #[cfg(test)]

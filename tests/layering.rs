@@ -90,9 +90,11 @@ const LAYERS: &[Layer] = &[
         name: "runtime",
         modules: &[
             "certs",
+            "cluster",
             "config",
             "controller",
             "init",
+            "leader",
             "metrics",
             "provider",
             "readiness",

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Sets up a control plane, builds and runs every test, and ends with the closing lines of the test runner.
+# Sets up a control plane and helm, builds and runs every test, and ends with the closing lines of the test runner.
 #
-# Where no control plane can be had, the tests that need one are skipped and named; with CI=true that is a failure.
+# Where one of them cannot be had, the tests that need it are skipped and named; with CI=true that is a failure.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -9,15 +9,16 @@ readonly which=(--locked --all-features --tests)
 
 say() { printf '%s\n' "$*" >&2; }
 
-control_plane() {
+# Builds what tests/$1/build.sh builds; $2 is its name.
+set_up() {
   local directory
-  if directory=$(tests/control-plane/build.sh); then
-    say "control plane: $directory"
+  if directory=$("tests/$1/build.sh"); then
+    say "$2: $directory"
   elif [[ ${CI:-} == true ]]; then
-    say "make test: with CI=true the tests that need a control plane must run; see above for what it needs"
+    say "make test: with CI=true the tests that need a $2 must run; see above for what it needs"
     exit 1
   else
-    say "make test: going on without a control plane; the tests that need one are skipped and named"
+    say "make test: going on without a $2; the tests that need one are skipped and named"
   fi
 }
 
@@ -26,17 +27,18 @@ closing_lines() {
   awk '
     /^ +Running / { target = $2 == "unittests" ? $3 : $2 }
     /^test result: / { printf "%-28s %s\n", target, $0; for (i = 1; i < NF; i++) { n = $i; count[$(i + 1)] += n } }
-    /skipped \(no control plane\): / { skipped++; sub(/.*skipped \(no control plane\): /, ""); names = names "\n  " $0 }
+    /skipped \(no [a-z ]+\): / { skipped++; sub(/.*skipped /, ""); names = names "\n  " $0 }
     END {
       printf "%d passed, %d failed, %d ignored\n", count["passed;"], count["failed;"], count["ignored;"]
-      if (skipped) printf "%d of the passed ones were skipped for want of a control plane:%s\n", skipped, names
+      if (skipped) printf "%d of the passed ones were skipped:%s\n", skipped, names
     }
   ' "$1"
 }
 
 main() {
   local log status=0
-  control_plane
+  set_up control-plane "control plane"
+  set_up helm helm
   # By itself, so that a terminal shows its progress.
   cargo test "${which[@]}" --no-run
   log=$(mktemp)

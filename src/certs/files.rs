@@ -21,7 +21,7 @@ use tokio::time::MissedTickBehavior;
 use super::load::{self, CertPath, Fingerprint, KeyPath, LoadError, Pair};
 use super::metrics::{CertificateMetrics, ReloadOutcome};
 use super::served::Served;
-use crate::telemetry::chain;
+use crate::telemetry::{Once, chain};
 
 /// How often the files are looked at, unless configured. A mounted Secret is itself up to a minute late.
 pub const DEFAULT_INTERVAL: Duration = Duration::from_secs(10);
@@ -45,8 +45,7 @@ pub struct Reloader {
     served: Arc<Served>,
     not_after: SystemTime,
     fingerprint: Fingerprint,
-    /// The last reason that was logged; one reason is one line, however long it lasts.
-    said: Option<String>,
+    said: Once,
     metrics: CertificateMetrics,
 }
 
@@ -65,14 +64,14 @@ impl Reloader {
         let pem = load::read(&cert, &key).await?;
         let pair = load::parse(&pem, &cert, &key, now)?;
         let served = Arc::new(Served::new(&pair));
-        metrics.serves_until(pair.not_after);
+        metrics.serves_until(pair.validity.not_after);
         let reloader = Self {
             cert,
             key,
             served: Arc::clone(&served),
-            not_after: pair.not_after,
+            not_after: pair.validity.not_after,
             fingerprint: pem.fingerprint(),
-            said: None,
+            said: Once::default(),
             metrics,
         };
         Ok((served, reloader))
@@ -119,32 +118,31 @@ impl Reloader {
 
     fn replace(&mut self, pair: &Pair, fingerprint: Fingerprint) {
         self.served.replace(pair);
-        self.metrics.serves_until(pair.not_after);
+        self.metrics.serves_until(pair.validity.not_after);
         self.metrics.looked(ReloadOutcome::Replaced);
-        self.not_after = pair.not_after;
+        self.not_after = pair.validity.not_after;
         self.fingerprint = fingerprint;
-        self.said = None;
+        self.said.clear();
         tracing::info!(cert = %self.cert, "a new certificate is served");
     }
 
     fn keep(&mut self, error: &LoadError) {
         self.metrics.looked(outcome(error));
-        self.say_once(chain(error), "the new certificate is not served, the old one stays");
+        self.say_once(&chain(error), "the new certificate is not served, the old one stays");
     }
 
     fn unchanged(&mut self, now: SystemTime) {
         if now > self.not_after {
             let reason = format!("the certificate in {} has expired; issue a new pair", self.cert);
-            self.say_once(reason, "the served certificate has expired");
+            self.say_once(&reason, "the served certificate has expired");
         } else {
-            self.said = None;
+            self.said.clear();
         }
     }
 
-    fn say_once(&mut self, reason: String, message: &'static str) {
-        if self.said.as_ref() != Some(&reason) {
+    fn say_once(&mut self, reason: &str, message: &'static str) {
+        if self.said.is_news(reason) {
             tracing::warn!(reason, "{message}");
-            self.said = Some(reason);
         }
     }
 }
@@ -259,10 +257,10 @@ mod tests {
         let (files, mut reloader) = Files::served().await;
         std::fs::remove_file(files.path().join("tls.key")).unwrap();
         reloader.look(SystemTime::now()).await;
-        let said = reloader.said.clone();
+        let said = reloader.said.last().map(str::to_owned);
         assert!(said.as_ref().is_some_and(|said| said.contains("tls.key")), "{said:?}");
         reloader.look(SystemTime::now()).await;
-        assert_eq!(reloader.said, said);
+        assert_eq!(reloader.said.last(), said.as_deref());
         assert!(files.metrics().contains("reloads_total{outcome=\"unreadable\"} 2"), "{}", files.metrics());
     }
 
@@ -274,7 +272,7 @@ mod tests {
         assert!(matches!(reloader.look(SystemTime::now()).await, Look::Kept(_)));
         files.write("tls.crt", &before);
         assert!(matches!(reloader.look(SystemTime::now()).await, Look::Unchanged));
-        assert_eq!(reloader.said, None);
+        assert_eq!(reloader.said.last(), None);
     }
 
     #[tokio::test]
@@ -282,7 +280,7 @@ mod tests {
         let (_files, mut reloader) = Files::served().await;
         let later = reloader.not_after + Duration::from_secs(1);
         assert!(matches!(reloader.look(later).await, Look::Unchanged));
-        assert!(reloader.said.as_ref().is_some_and(|said| said.contains("expired")));
+        assert!(reloader.said.last().is_some_and(|said| said.contains("expired")));
     }
 
     #[tokio::test]

@@ -1,9 +1,9 @@
 //! From two PEM files to a key pair that may be served.
 //!
-//! Flow: [`read`] (the only file access) → [`Pem`] → [`parse`] (pure) → [`Pair`].
+//! Flow: [`read`] (the only file access) → [`Pem`] → [`parse`] (pure: [`whole`], then [`Pair::check_time`]) → [`Pair`].
 //!
-//! Invariants: a [`Pair`] parsed whole - every certificate of the chain, and the key; its key is the leaf's; the leaf
-//! was valid at the time that was given. Errors name the file and its role and say what to do; the text of a key
+//! Invariants: a [`Pair`] parsed whole - every certificate of the chain, and the key; its key is the leaf's; what
+//! [`parse`] returns was valid at the time that was given. Errors name the file and its role and say what to do; the text of a key
 //! file never enters one (a PEM file that lost its line breaks would put the whole key into a parser's message).
 //!
 //! Deliberately absent: a check of the chain against a CA (the API server does that with its caBundle, and a bundle
@@ -16,6 +16,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use aws_lc_rs::digest::{SHA256, digest};
+use k8s_openapi::jiff::Timestamp;
 use rustls::crypto::aws_lc_rs::sign::any_supported_type;
 use rustls::pki_types::pem::{self, PemObject as _};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -93,12 +94,12 @@ pub enum LoadError {
         path: KeyPath,
     },
     /// The leaf's time is over.
-    #[error("the certificate in {path} expired at {since}; issue a new pair")]
+    #[error("the certificate in {path} expired at {}; issue a new pair", rfc3339(*since))]
     Expired {
         /// The certificate file.
         path: CertPath,
         /// When.
-        since: ASN1Time,
+        since: SystemTime,
     },
     /// The two files do not belong together.
     #[error(
@@ -126,13 +127,14 @@ pub enum LoadError {
     },
     /// The leaf's time has not come.
     #[error(
-        "the certificate in {path} is not valid before {from}; check this machine's clock, or issue a new pair"
+        "the certificate in {path} is not valid before {}; check this machine's clock, or issue a new pair",
+        rfc3339(*from)
     )]
     NotYetValid {
         /// The certificate file.
         path: CertPath,
         /// When it will be.
-        from: ASN1Time,
+        from: SystemTime,
     },
     /// The certificate file cannot be read.
     #[error("cannot read the certificate file {path}; check that it is mounted and readable")]
@@ -177,8 +179,48 @@ pub struct Fingerprint([[u8; 32]; 2]);
 pub struct Pair {
     /// For TLS.
     pub certified: Arc<CertifiedKey>,
-    /// When the leaf's time is over.
+    /// When the leaf is valid.
+    pub validity: Validity,
+}
+
+/// RFC 5280's `Validity`: from when to when, both included.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Validity {
+    /// The first second.
+    pub not_before: SystemTime,
+    /// The last second.
     pub not_after: SystemTime,
+}
+
+impl Validity {
+    /// As a certificate says it; a time before 1970 is read as 1970.
+    #[must_use]
+    pub fn of(certificate: &X509Certificate<'_>) -> Self {
+        let time =
+            |time: ASN1Time| UNIX_EPOCH + Duration::from_secs(u64::try_from(time.timestamp()).unwrap_or(0));
+        let validity = certificate.validity();
+        Self { not_before: time(validity.not_before), not_after: time(validity.not_after) }
+    }
+}
+
+impl Pair {
+    /// Checks the leaf's time; `cert` is where it came from.
+    ///
+    /// # Errors
+    ///
+    /// When the time has not come, or is over.
+    pub fn check_time(&self, cert: &CertPath, now: SystemTime) -> Result<(), LoadError> {
+        let Validity { not_before, not_after } = self.validity;
+        // Whole seconds, as certificates have them.
+        let seconds = unix_seconds(now);
+        if seconds < unix_seconds(not_before) {
+            return Err(LoadError::NotYetValid { path: cert.clone(), from: not_before });
+        }
+        if seconds > unix_seconds(not_after) {
+            return Err(LoadError::Expired { path: cert.clone(), since: not_after });
+        }
+        Ok(())
+    }
 }
 
 /// Reads both files.
@@ -220,13 +262,24 @@ impl Pem {
 ///
 /// When it is not a pair that may be served; see [`LoadError`].
 pub fn parse(pem: &Pem, cert: &CertPath, key: &KeyPath, now: SystemTime) -> Result<Pair, LoadError> {
+    let pair = whole(pem, cert, key)?;
+    pair.check_time(cert, now)?;
+    Ok(pair)
+}
+
+/// As [`parse`], for a pair whose time the caller judges.
+///
+/// # Errors
+///
+/// When it is not a pair.
+pub fn whole(pem: &Pem, cert: &CertPath, key: &KeyPath) -> Result<Pair, LoadError> {
     let chain = parse_chain(&pem.cert, cert)?;
     let signing = parse_key(&pem.key, key)?;
-    let not_after = check_chain(&chain, cert, now)?;
+    let validity = check_chain(&chain, cert)?;
     let certified = CertifiedKey::new(chain, signing);
     // Every key kind of this provider knows its public key, so anything but a match is a mismatch.
     certified.keys_match().map_err(|_| LoadError::Mismatch { cert: cert.clone(), key: key.clone() })?;
-    Ok(Pair { certified: Arc::new(certified), not_after })
+    Ok(Pair { certified: Arc::new(certified), validity })
 }
 
 fn parse_chain(bytes: &[u8], path: &CertPath) -> Result<Vec<CertificateDer<'static>>, LoadError> {
@@ -248,12 +301,8 @@ fn parse_key(bytes: &[u8], path: &KeyPath) -> Result<Arc<dyn rustls::sign::Signi
     any_supported_type(&der).map_err(|_| LoadError::UnsupportedKey { path: path.clone() })
 }
 
-/// Checks that each certificate can be read and that the leaf is valid at `now`; yields the leaf's end.
-fn check_chain(
-    chain: &[CertificateDer<'static>],
-    path: &CertPath,
-    now: SystemTime,
-) -> Result<SystemTime, LoadError> {
+/// Checks that each certificate can be read; yields when the leaf is valid.
+fn check_chain(chain: &[CertificateDer<'static>], path: &CertPath) -> Result<Validity, LoadError> {
     let mut leaf = None;
     for (index, der) in chain.iter().enumerate() {
         let bad = || LoadError::BadCertificate { path: path.clone(), number: index + 1 };
@@ -261,20 +310,14 @@ fn check_chain(
         if !rest.is_empty() {
             return Err(bad());
         }
-        leaf.get_or_insert_with(|| parsed.validity().clone());
+        leaf.get_or_insert_with(|| Validity::of(&parsed));
     }
-    let Some(validity) = leaf else {
-        return Err(LoadError::NoCertificate { path: path.clone() });
-    };
-    let seconds = unix_seconds(now);
-    if seconds < validity.not_before.timestamp() {
-        return Err(LoadError::NotYetValid { path: path.clone(), from: validity.not_before });
-    }
-    if seconds > validity.not_after.timestamp() {
-        return Err(LoadError::Expired { path: path.clone(), since: validity.not_after });
-    }
-    let until = u64::try_from(validity.not_after.timestamp()).unwrap_or(0);
-    Ok(UNIX_EPOCH + Duration::from_secs(until))
+    leaf.ok_or_else(|| LoadError::NoCertificate { path: path.clone() })
+}
+
+/// As a person reads it.
+pub(super) fn rfc3339(time: SystemTime) -> String {
+    Timestamp::try_from(time).map_or_else(|_| "a time out of range".to_owned(), |time| time.to_string())
 }
 
 /// Seconds since 1970; a clock before that reads as its first second.
@@ -316,7 +359,7 @@ mod tests {
     fn a_good_pair_loads_and_says_its_end() {
         let (cert, key) = minted();
         let pair = parse_at(&cert, &key, year(2030)).unwrap();
-        assert_eq!(unix_seconds(pair.not_after), date_time_ymd(2031, 1, 1).unix_timestamp());
+        assert_eq!(unix_seconds(pair.validity.not_after), date_time_ymd(2031, 1, 1).unix_timestamp());
         assert_eq!(pair.certified.cert.len(), 1);
     }
 

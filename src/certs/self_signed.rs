@@ -13,22 +13,18 @@ use std::fs;
 use std::io::{self, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair,
     KeyUsagePurpose, PKCS_ECDSA_P256_SHA256, date_time_ymd,
 };
-use rustls::RootCertStore;
-use rustls::client::WebPkiServerVerifier;
-use rustls::client::danger::ServerCertVerifier as _;
+use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use thiserror::Error;
 
 use super::load::{self, CertPath, KeyPath, Pem};
-use super::tls::provider;
+use super::verify;
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 /// Long enough for a trial, short enough that nobody builds on it.
@@ -119,19 +115,9 @@ pub fn ensure(directory: &Path, names: &[String], now: SystemTime) -> Result<Mad
 fn usable(made: &Made, names: &[String], now: SystemTime) -> Option<()> {
     let pem = Pem::new(fs::read(made.cert.as_path()).ok()?, fs::read(made.key.as_path()).ok()?);
     let pair = load::parse(&pem, &made.cert, &made.key, now).ok()?;
-    let mut roots = RootCertStore::empty();
-    roots.add(CertificateDer::from_pem_file(&made.ca).ok()?).ok()?;
-    let verifier =
-        WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::new(provider())).build().ok()?;
-    let (leaf, intermediates) = pair.certified.cert.split_first()?;
-    let later = (now + LEFT_FOR_REUSE).duration_since(UNIX_EPOCH).ok()?;
-    for name in names {
-        let name = ServerName::try_from(name.as_str()).ok()?;
-        verifier
-            .verify_server_cert(leaf, intermediates, &name, &[], UnixTime::since_unix_epoch(later))
-            .ok()?;
-    }
-    Some(())
+    let ca = CertificateDer::from_pem_file(&made.ca).ok()?;
+    let later = now + LEFT_FOR_REUSE;
+    verify::is_accepted(std::iter::once(&ca), &pair.certified.cert, names, later).then_some(())
 }
 
 /// PEM texts.

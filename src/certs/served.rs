@@ -7,7 +7,7 @@
 
 use std::sync::Arc;
 
-use arc_swap::ArcSwap;
+use arc_swap::ArcSwapOption;
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 
@@ -16,24 +16,30 @@ use super::load::Pair;
 /// Holds the pair that is served now.
 #[derive(Debug)]
 pub struct Served {
-    current: ArcSwap<CertifiedKey>,
+    current: ArcSwapOption<CertifiedKey>,
 }
 
 impl Served {
     /// Serves this pair until it is replaced.
     #[must_use]
     pub fn new(pair: &Pair) -> Self {
-        Self { current: ArcSwap::new(Arc::clone(&pair.certified)) }
+        Self { current: ArcSwapOption::new(Some(Arc::clone(&pair.certified))) }
+    }
+
+    /// Serves nothing yet: every handshake fails until there is a pair.
+    #[must_use]
+    pub fn empty() -> Self {
+        Self { current: ArcSwapOption::empty() }
     }
 
     /// Serves another pair from the next handshake on.
     pub fn replace(&self, pair: &Pair) {
-        self.current.store(Arc::clone(&pair.certified));
+        self.current.store(Some(Arc::clone(&pair.certified)));
     }
 }
 
 impl ResolvesServerCert for Served {
     fn resolve(&self, _hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        Some(self.current.load_full())
+        self.current.load_full()
     }
 }

@@ -27,9 +27,13 @@ use super::review::Review;
 use super::router::{RequestBounds, router};
 use super::server::{ConnectionBounds, Drained, Server, Transport};
 use crate::certs::clients::{self, ClientSettings, ClientsError};
-use crate::certs::files::{DEFAULT_INTERVAL, Reloader};
+use crate::certs::files::DEFAULT_INTERVAL;
+use crate::certs::managed::Managed;
+use crate::certs::served::Served;
 use crate::certs::tls::server_config;
-use crate::certs::{CertificateSource, SourceError};
+use crate::certs::{self, CertificateSource, SourceError, Upkeep};
+use crate::cluster::{Cluster, ClusterError, ClusterSettings};
+use crate::leader::Campaign;
 use crate::readiness::{Condition, Readiness};
 use crate::shutdown::Shutdown;
 
@@ -44,6 +48,10 @@ pub struct Settings {
     pub certificate: CertificateSource,
     /// How often the files of the key pair are looked at.
     pub certificate_interval: Duration,
+    /// Who this process is in the cluster; asked for only where the certificate needs it.
+    pub cluster: ClusterSettings,
+    /// The name of the Lease whose holder acts alone.
+    pub lease: String,
     /// Who may connect; anybody who reaches the socket where there is none.
     pub clients: Option<ClientSettings>,
     /// What connections may take.
@@ -65,6 +73,8 @@ impl Settings {
             admin: (Ipv4Addr::UNSPECIFIED, 8080).into(),
             certificate,
             certificate_interval: DEFAULT_INTERVAL,
+            cluster: ClusterSettings::default(),
+            lease: "keystow-webhook".to_owned(),
             clients: None,
             connections: ConnectionBounds::default(),
             requests: RequestBounds::default(),
@@ -100,6 +110,9 @@ pub enum RunError {
     /// Client certificates cannot be checked.
     #[error(transparent)]
     Clients(#[from] ClientsError),
+    /// There is no API server to keep the certificate with.
+    #[error(transparent)]
+    Cluster(#[from] ClusterError),
     /// TLS cannot be configured.
     #[error("this build cannot serve TLS 1.2 and 1.3; report it")]
     Tls(#[source] rustls::Error),
@@ -120,7 +133,8 @@ pub struct Bound {
     webhook: Socket,
     admin: Socket,
     acceptor: TlsAcceptor,
-    reloader: Reloader,
+    upkeep: Upkeep,
+    campaign: Option<Campaign>,
     readiness: Readiness,
     accepting: Condition,
     registry: Registry,
@@ -140,11 +154,10 @@ impl Bound {
         let mut registry = Registry::default();
         let metrics = WebhookMetrics::register(&mut registry);
 
-        let (served, reloader) =
-            settings.certificate.open(SystemTime::now(), metrics.certificate.clone()).await?;
+        let opened = open(&settings, certificate, &metrics, &mut registry).await?;
+        let Opened { served, upkeep, campaign } = opened;
         let clients = settings.clients.as_ref().map(clients::verifier).transpose()?;
         let tls = server_config(served, clients).map_err(RunError::Tls)?;
-        certificate.release();
 
         let webhook = bind("the webhook", settings.listen).await?;
         let admin = bind("health and metrics", settings.admin).await?;
@@ -153,7 +166,8 @@ impl Bound {
             webhook,
             admin,
             acceptor: TlsAcceptor::from(Arc::new(tls)),
-            reloader,
+            upkeep,
+            campaign,
             readiness,
             accepting,
             registry,
@@ -190,8 +204,18 @@ impl Bound {
     ///
     /// When it was aborted, or a task that must not end has ended.
     pub async fn serve(self, review: Arc<dyn Review>, shutdown: Shutdown) -> Result<(), RunError> {
-        let Self { settings, webhook, admin, acceptor, reloader, readiness, accepting, registry, metrics } =
-            self;
+        let Self {
+            settings,
+            webhook,
+            admin,
+            acceptor,
+            upkeep,
+            campaign,
+            readiness,
+            accepting,
+            registry,
+            metrics,
+        } = self;
         tracing::info!(webhook = %webhook.address, admin = %admin.address, "serving");
         let admin = Server {
             listener: admin.listener,
@@ -212,7 +236,15 @@ impl Bound {
         background.spawn(async move {
             let _ = admin.run(std::future::pending(), Duration::ZERO).await;
         });
-        background.spawn(reloader.run(settings.certificate_interval));
+        background.spawn(upkeep.run(settings.certificate_interval));
+        if let Some(campaign) = campaign {
+            let shutdown = shutdown.clone();
+            background.spawn(async move {
+                campaign.run(shutdown).await;
+                // Over before the process is: that is no reason to end.
+                std::future::pending::<()>().await;
+            });
+        }
         accepting.release();
 
         let stop = stop(&shutdown, readiness, settings.drain_delay);
@@ -225,6 +257,41 @@ impl Bound {
             _ = background.join_next() => Err(RunError::Background),
         }
     }
+}
+
+/// Where the certificate comes from, opened.
+struct Opened {
+    served: Arc<Served>,
+    upkeep: Upkeep,
+    campaign: Option<Campaign>,
+}
+
+/// Opens the source of the certificate; `ready` is released once one is served.
+async fn open(
+    settings: &Settings,
+    ready: Condition,
+    metrics: &WebhookMetrics,
+    registry: &mut Registry,
+) -> Result<Opened, RunError> {
+    let now = SystemTime::now();
+    let metrics = metrics.certificate.clone();
+    let (served, upkeep) = match &settings.certificate {
+        CertificateSource::Files { cert, key } => {
+            certs::open_files(cert.clone(), key.clone(), now, metrics).await?
+        }
+        CertificateSource::SelfSigned { directory, names } => {
+            certs::open_self_signed(directory, names, now, metrics).await?
+        }
+        CertificateSource::Managed(managed) => {
+            let cluster = Cluster::join(&settings.cluster).await?;
+            let (campaign, leadership) = Campaign::new(&cluster, &settings.lease, registry);
+            let (served, managed) = Managed::open(managed, &cluster, leadership, ready, metrics, registry);
+            let upkeep = Upkeep::Managed(Box::new(managed));
+            return Ok(Opened { served, upkeep, campaign: Some(campaign) });
+        }
+    };
+    ready.release();
+    Ok(Opened { served, upkeep, campaign: None })
 }
 
 struct Socket {

@@ -98,7 +98,7 @@ async fn start_with_clients() -> (Running, Authority) {
             keystow::certs::CertificateSource::Files { cert, .. } => {
                 cert.as_path().parent().unwrap().to_owned()
             }
-            keystow::certs::CertificateSource::SelfSigned { directory, .. } => directory.clone(),
+            other => unreachable!("started from files: {other:?}"),
         };
         let path = directory.join("clients.crt");
         std::fs::write(&path, ca).unwrap();

@@ -15,14 +15,14 @@ mod server;
 use std::env;
 use std::ffi::OsString;
 use std::fmt;
-use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::sync::Once;
 
 use tokio::sync::OnceCell;
 
 pub(crate) use objects::at_address;
 pub(crate) use server::ControlPlane;
+
+use super::programs;
 
 /// Pins the versions that `build.sh` builds, which name the directory in the cache.
 const GO_MOD: &str = include_str!("../control-plane/go.mod");
@@ -114,21 +114,15 @@ impl Binaries {
 
 /// Where `build.sh` puts what it built.
 fn cache(variable: impl Fn(&str) -> Option<OsString>) -> Option<PathBuf> {
-    let cache = variable("KEYSTOW_CACHE").map(PathBuf::from).or_else(|| {
-        let user = variable("XDG_CACHE_HOME").map(PathBuf::from);
-        Some(user.or_else(|| Some(PathBuf::from(variable("HOME")?).join(".cache")))?.join("keystow"))
-    })?;
     let kubernetes = pinned("k8s.io/kubernetes")?;
     let etcd = pinned("go.etcd.io/etcd/server/v3")?;
+    let cache = programs::cache(variable)?;
     Some(cache.join("control-plane").join(format!("kubernetes-{kubernetes}-etcd-{etcd}")))
 }
 
 /// The version of `module` in go.mod, without the v.
 pub(crate) fn pinned(module: &str) -> Option<&'static str> {
-    GO_MOD.lines().find_map(|line| {
-        let mut words = line.split_whitespace();
-        (words.next() == Some(module)).then(|| words.next()?.strip_prefix('v')).flatten()
-    })
+    programs::pinned(GO_MOD, module)
 }
 
 /// The control plane of this test process: started by the first caller, killed when the process ends.
@@ -143,19 +137,9 @@ pub(crate) async fn shared_or_skip(test: &str) -> Option<&'static ControlPlane> 
     match SHARED.get_or_init(ControlPlane::start).await {
         Ok(plane) => Some(plane),
         Err(ControlPlaneError::Missing(missing)) => {
-            assert!(env::var_os("CI").is_none_or(|ci| ci != "true"), "{test}: {missing}");
-            say_skipped(test, missing);
+            programs::skip(test, "control plane", missing);
             None
         }
         Err(error) => panic!("{test}: the control plane did not start: {error}"),
     }
-}
-
-/// Says so on stderr itself, not through the macros whose output libtest keeps to itself; the reason only once.
-fn say_skipped(test: &str, missing: &Missing) {
-    static REASON: Once = Once::new();
-    let mut stderr = std::io::stderr();
-    // A closed stderr is no reason to fail.
-    REASON.call_once(|| drop(writeln!(stderr, "{missing}")));
-    drop(writeln!(stderr, "skipped (no control plane): {test}"));
 }

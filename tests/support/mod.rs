@@ -15,6 +15,7 @@ pub(crate) mod https;
 pub(crate) mod metrics;
 pub(crate) mod mutator;
 pub(crate) mod node;
+pub(crate) mod programs;
 pub(crate) mod supervisor;
 pub(crate) mod wait;
 pub(crate) mod webhook;

@@ -1,0 +1,43 @@
+//! Whether a client that trusts these CAs would accept a server's chain, asked as such a client asks.
+
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use rustls::RootCertStore;
+use rustls::client::WebPkiServerVerifier;
+use rustls::client::danger::ServerCertVerifier as _;
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+
+use super::tls::provider;
+
+/// Whether `chain`, leaf first, is accepted under each of `names` at the time `at`.
+pub(super) fn is_accepted<'c>(
+    roots: impl Iterator<Item = &'c CertificateDer<'static>>,
+    chain: &[CertificateDer<'static>],
+    names: &[String],
+    at: SystemTime,
+) -> bool {
+    accepted(roots, chain, names, at).is_some()
+}
+
+fn accepted<'c>(
+    roots: impl Iterator<Item = &'c CertificateDer<'static>>,
+    chain: &[CertificateDer<'static>],
+    names: &[String],
+    at: SystemTime,
+) -> Option<()> {
+    let mut store = RootCertStore::empty();
+    for root in roots {
+        // One that cannot be a root verifies nothing; the others may.
+        let _ = store.add(root.clone());
+    }
+    let verifier =
+        WebPkiServerVerifier::builder_with_provider(Arc::new(store), Arc::new(provider())).build().ok()?;
+    let (leaf, intermediates) = chain.split_first()?;
+    let at = UnixTime::since_unix_epoch(at.duration_since(UNIX_EPOCH).ok()?);
+    for name in names {
+        let name = ServerName::try_from(name.as_str()).ok()?;
+        verifier.verify_server_cert(leaf, intermediates, &name, &[], at).ok()?;
+    }
+    Some(())
+}

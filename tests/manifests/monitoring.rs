@@ -1,0 +1,214 @@
+//! Alerts and dashboard: the metrics that they name exist, with the label values that they look for, and every alert has its
+//! section in the runbook.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+
+use keystow::webhook::metrics::WebhookMetrics;
+use prometheus_client::encoding::text::encode;
+use prometheus_client::registry::Registry;
+use serde_json::Value;
+
+use super::objects::text;
+use super::tools::shipped;
+
+/// Metrics of keystow that are registered elsewhere than in [`WebhookMetrics`]: by the self-managed certificate, the election of a
+/// leader, and the search for pods that were missed.
+const REGISTERED_ELSEWHERE: [&str; 4] = [
+    "keystow_certificate_ca_expiry_timestamp_seconds",
+    "keystow_certificate_trusted",
+    "keystow_leader",
+    "keystow_uninjected_pods",
+];
+
+/// Metrics of others: Prometheus itself, kube-state-metrics, the API server, the kubelet.
+const OF_OTHERS: [&str; 6] = [
+    "apiserver_admission_webhook_rejection_count",
+    "container_cpu_usage_seconds_total",
+    "container_memory_working_set_bytes",
+    "kube_deployment_spec_replicas",
+    "kube_deployment_status_replicas_available",
+    "up",
+];
+
+/// Labels that keystow sets itself, whose values are closed sets.
+const OWN_LABELS: [&str; 2] = ["outcome", "reason"];
+
+/// The page of metrics of a webhook that has just started.
+fn page() -> String {
+    let mut registry = Registry::default();
+    WebhookMetrics::register(&mut registry);
+    let mut page = String::new();
+    encode(&mut page, &registry).unwrap();
+    page
+}
+
+/// A metric that an expression names, with what is asked of its labels.
+#[derive(Debug)]
+struct Selector<'e> {
+    metric: &'e str,
+    matchers: &'e str,
+}
+
+/// The selectors of an expression: names that are metrics by their prefix, or by the brace or bracket that follows.
+fn selectors(expression: &str) -> Vec<Selector<'_>> {
+    let word = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == ':';
+    let mut found = Vec::new();
+    let mut rest = expression;
+    while let Some(start) = rest.find(word) {
+        let (metric, after) =
+            rest[start..].split_at(rest[start..].find(|c| !word(c)).unwrap_or(rest.len() - start));
+        rest = after;
+        let matchers = after.strip_prefix('{').and_then(|inside| inside.split_once('}'));
+        if let Some((matchers, after)) = matchers {
+            rest = after;
+            found.push(Selector { metric, matchers });
+        } else if metric.starts_with("keystow_") || after.starts_with('[') {
+            found.push(Selector { metric, matchers: "" });
+        }
+    }
+    found
+}
+
+/// What is wrong with an expression, by the page of metrics.
+fn mistakes(expression: &str, page: &str) -> Vec<String> {
+    let mut mistakes = Vec::new();
+    let found = selectors(expression);
+    if found.is_empty() {
+        mistakes.push(format!("no metric is named in {expression}"));
+    }
+    for Selector { metric, matchers } in found {
+        if OF_OTHERS.contains(&metric) || REGISTERED_ELSEWHERE.contains(&metric) {
+            continue;
+        }
+        let samples: Vec<&str> = page
+            .lines()
+            .filter(|line| line.strip_prefix(metric).is_some_and(|rest| rest.starts_with(['{', ' '])))
+            .collect();
+        if samples.is_empty() {
+            mistakes.push(format!("there is no metric {metric}"));
+        }
+        for matcher in matchers.split(", ") {
+            let Some((label, values)) = matcher.split_once('=') else { continue };
+            let values = values.trim_start_matches('~').trim_matches('"');
+            for value in values.split('|').filter(|_| OWN_LABELS.contains(&label)) {
+                let sample = format!("{label}=\"{value}\"");
+                if !samples.iter().any(|line| line.contains(&sample)) {
+                    mistakes.push(format!("{metric} has no {sample}"));
+                }
+            }
+        }
+    }
+    mistakes
+}
+
+#[test]
+fn mistakes_in_expressions_are_seen() {
+    let page = "a_total{outcome=\"x\"} 0\nkeystow_b_bucket{le=\"1\"} 0\n";
+    for expression in [
+        "sum by (le) (rate(keystow_b_bucket[5m]))",
+        "a_total{job=\"j\", outcome=\"x\"} / time() > 7 * 86400",
+        "a_total{outcome=~\"x\"} and max(keystow_leader) == 0",
+    ] {
+        assert!(mistakes(expression, page).is_empty(), "{expression}: {:?}", mistakes(expression, page));
+    }
+    for expression in [
+        "vector(1)",
+        "keystow_c > 0",
+        "rate(c_total[5m])",
+        "a_total{outcome=\"y\"}",
+        "a_total{outcome=~\"x|y\"}",
+        "keystow_b",
+    ] {
+        assert_eq!(mistakes(expression, page).len(), 1, "{expression}");
+    }
+}
+
+fn rules() -> Vec<Value> {
+    let text = fs::read_to_string(shipped("chart/monitoring/prometheusrule.yaml")).unwrap();
+    let rule: Value = serde_saphyr::from_str(&text).unwrap();
+    let groups = rule["spec"]["groups"].as_array().unwrap();
+    groups.iter().flat_map(|group| group["rules"].as_array().unwrap().clone()).collect()
+}
+
+fn dashboard() -> Value {
+    serde_json::from_str(&fs::read_to_string(shipped("chart/monitoring/dashboard.json")).unwrap()).unwrap()
+}
+
+#[test]
+fn metrics_of_the_alerts_exist() {
+    let page = page();
+    for rule in rules() {
+        let found = mistakes(text(&rule["expr"]), &page);
+        assert!(found.is_empty(), "{}: {found:?}", rule["alert"]);
+    }
+}
+
+#[test]
+fn metrics_of_the_dashboard_exist_and_all_metrics_are_shown() {
+    let page = page();
+    let dashboard = dashboard();
+    let mut shown = String::new();
+    for panel in dashboard["panels"].as_array().unwrap().iter().filter(|panel| panel["type"] != "row") {
+        assert_eq!(panel["datasource"]["uid"], "${datasource}", "{}", panel["title"]);
+        for target in panel["targets"].as_array().unwrap() {
+            let found = mistakes(text(&target["expr"]), &page);
+            assert!(found.is_empty(), "{}: {found:?}", panel["title"]);
+            shown.push_str(text(&target["expr"]));
+        }
+    }
+    let families = page.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next());
+    for family in families.chain(REGISTERED_ELSEWHERE) {
+        assert!(shown.contains(family), "{family} is on no panel");
+    }
+}
+
+/// Panels do not lie upon one another, and each has a number of its own.
+#[test]
+fn panels_of_the_dashboard_have_a_place_each() {
+    let dashboard = dashboard();
+    let mut taken = BTreeSet::new();
+    let mut numbers = BTreeSet::new();
+    for panel in dashboard["panels"].as_array().unwrap() {
+        assert!(numbers.insert(panel["id"].as_u64().unwrap()), "{}", panel["title"]);
+        let [x, y, w, h] = ["x", "y", "w", "h"].map(|side| panel["gridPos"][side].as_u64().unwrap());
+        assert!(x + w <= 24, "{} is too wide", panel["title"]);
+        for place in (x..x + w).flat_map(|column| (y..y + h).map(move |line| (column, line))) {
+            assert!(taken.insert(place), "{} lies on another panel", panel["title"]);
+        }
+    }
+}
+
+/// The title of each section of the runbook that is about an alert.
+fn sections(runbook: &str) -> BTreeSet<&str> {
+    runbook
+        .lines()
+        .filter_map(|line| line.strip_prefix("## "))
+        .filter(|title| title.starts_with("Keystow"))
+        .collect()
+}
+
+#[test]
+fn every_alert_says_what_to_do() {
+    let runbook = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/runbook.md")).unwrap();
+    let rules = rules();
+    let alerts: BTreeSet<&str> = rules.iter().map(|rule| text(&rule["alert"])).collect();
+    assert_eq!(alerts, sections(&runbook));
+    for rule in &rules {
+        let name = text(&rule["alert"]);
+        assert!(matches!(text(&rule["labels"]["severity"]), "warning" | "critical"), "{name}");
+        for field in ["summary", "description"] {
+            assert!(text(&rule["annotations"][field]).ends_with('.'), "{name}: {field}");
+        }
+        let anchor = format!("docs/runbook.md#{}", name.to_lowercase());
+        assert_eq!(text(&rule["annotations"]["runbook"]), anchor);
+    }
+    for section in runbook.split("\n## Keystow").skip(1) {
+        let name = section.lines().next().unwrap();
+        for part in ["**What it means.**", "**What still works.**", "**Look at.**", "**Do.**"] {
+            assert!(section.contains(part), "Keystow{name} has no {part}");
+        }
+        assert!(section.contains("```sh\n"), "Keystow{name} has no commands");
+    }
+}
