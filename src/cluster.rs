@@ -22,15 +22,31 @@ const REPORTER: &str = "keystow";
 /// How long writing an Event may take.
 const EVENT_WITHIN: Duration = Duration::from_secs(5);
 
-/// Who this process is, as far as it was told.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+/// Who this process is, as far as it was told, and what belongs to it.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ClusterSettings {
     /// The namespace of what belongs to keystow; the one of the credentials where there is none.
     pub namespace: Option<String>,
+    /// The name of the Lease whose holder acts alone, in that namespace.
+    pub lease: String,
+    /// The name of the MutatingWebhookConfiguration that has API servers call this process.
+    pub configuration: String,
     /// The name of its Pod, by which replicas tell each other apart; the host's name where there is none.
     pub pod_name: Option<String>,
     /// The UID of its Pod, without which `kubectl describe` shows no Event of it.
     pub pod_uid: Option<String>,
+}
+
+impl Default for ClusterSettings {
+    fn default() -> Self {
+        Self {
+            namespace: None,
+            lease: "keystow-webhook".to_owned(),
+            configuration: "inject-keystow".to_owned(),
+            pod_name: None,
+            pod_uid: None,
+        }
+    }
 }
 
 /// Why there is no cluster to be a member of.
@@ -54,6 +70,8 @@ pub enum ClusterError {
 pub struct Cluster {
     client: Client,
     namespace: String,
+    lease: String,
+    configuration: String,
     replica: String,
     pod: ObjectReference,
     recorder: Recorder,
@@ -83,7 +101,8 @@ impl Cluster {
         };
         let reporter = Reporter { controller: REPORTER.to_owned(), instance: Some(replica.clone()) };
         let recorder = Recorder::new(client.clone(), reporter);
-        Ok(Self { client, namespace, replica, pod, recorder })
+        let ClusterSettings { lease, configuration, .. } = settings.clone();
+        Ok(Self { client, namespace, lease, configuration, replica, pod, recorder })
     }
 
     /// Talks to the API server.
@@ -96,6 +115,18 @@ impl Cluster {
     #[must_use]
     pub fn namespace(&self) -> &str {
         &self.namespace
+    }
+
+    /// The name of the Lease whose holder acts alone.
+    #[must_use]
+    pub fn lease(&self) -> &str {
+        &self.lease
+    }
+
+    /// The name of the MutatingWebhookConfiguration.
+    #[must_use]
+    pub fn configuration(&self) -> &str {
+        &self.configuration
     }
 
     /// What tells this replica from the others.

@@ -65,15 +65,15 @@ pub struct Campaign {
 }
 
 impl Campaign {
-    /// Runs for the Lease `name` in keystow's namespace.
+    /// Runs for the cluster's Lease.
     #[must_use]
-    pub fn new(cluster: &Cluster, name: &str, registry: &mut Registry) -> (Self, Leadership) {
+    pub fn new(cluster: &Cluster, registry: &mut Registry) -> (Self, Leadership) {
         let (leading, seen) = watch::channel(false);
         let gauge = Gauge::default();
         registry.register("keystow_leader", "Whether this replica is the one that acts alone", gauge.clone());
         let campaign = Self {
             leases: Api::namespaced(cluster.client().clone(), cluster.namespace()),
-            name: name.to_owned(),
+            name: cluster.lease().to_owned(),
             ballot: Ballot::new(cluster.replica()),
             renewed: None,
             leading,

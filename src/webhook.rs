@@ -13,6 +13,7 @@ pub mod admin;
 mod body;
 pub mod deadline;
 pub mod injector;
+mod membership;
 pub mod metrics;
 mod refusal;
 pub mod review;

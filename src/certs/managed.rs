@@ -35,13 +35,15 @@ mod keeper;
 mod material;
 pub mod metrics;
 mod objects;
+#[cfg(test)]
+mod simulation;
 
 use std::sync::Arc;
 
 use prometheus_client::registry::Registry;
 use tokio::sync::watch;
 
-pub use self::decide::Timing;
+pub use self::decide::{Timing, TimingError};
 use self::follower::Follower;
 use self::keeper::{Keeper, Woken};
 use self::metrics::ManagedMetrics;
@@ -57,8 +59,6 @@ use crate::readiness::Condition;
 pub struct ManagedSettings {
     /// The name of the Secret, in keystow's namespace.
     pub secret: String,
-    /// The name of the MutatingWebhookConfiguration.
-    pub configuration: String,
     /// What API servers call the webhook; where there is none, `keystow-webhook` as a Service of the namespace.
     pub names: Vec<String>,
     /// How long things last.
@@ -67,12 +67,7 @@ pub struct ManagedSettings {
 
 impl Default for ManagedSettings {
     fn default() -> Self {
-        Self {
-            secret: "keystow-webhook-tls".to_owned(),
-            configuration: "inject-keystow".to_owned(),
-            names: Vec::new(),
-            timing: Timing::default(),
-        }
+        Self { secret: "keystow-webhook-tls".to_owned(), names: Vec::new(), timing: Timing::default() }
     }
 }
 
@@ -96,7 +91,7 @@ impl Managed {
             [] => vec![format!("keystow-webhook.{}.svc", cluster.namespace())],
             names => names.to_vec(),
         };
-        let objects = Objects::new(cluster, settings);
+        let objects = Objects::new(cluster, &settings.secret);
         let metrics = ManagedMetrics::register(registry);
         let served = Arc::new(Served::empty());
         let (changes, changed) = watch::channel(());

@@ -1,14 +1,18 @@
 //! `keystow webhook`
 
+mod cluster;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use self::cluster::{ClusterArguments, ManagedArguments};
 use super::{EX_UNAVAILABLE, EX_USAGE, Failure};
 use crate::certs::CertificateSource;
 use crate::certs::clients::ClientSettings;
 use crate::certs::load::{CertPath, KeyPath};
+use crate::certs::managed::TimingError;
 use crate::domain::parse_duration;
 use crate::telemetry::{self, LogFormat, LogSettings};
 use crate::webhook::injector::Injector;
@@ -21,11 +25,12 @@ use crate::{config, shutdown, webhook};
 /// drains: not ready, wait for endpoints to catch up, finish what is in flight, exit 0. A second signal aborts.
 ///
 /// Examples:
+///   keystow webhook --self-managed
 ///   keystow webhook --tls-cert tls.crt --tls-key tls.key
 ///   keystow webhook --self-signed /tmp/keystow --self-signed-name 127.0.0.1
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
-#[command(group = clap::ArgGroup::new("certificate").required(true).args(["tls_cert", "self_signed"]))]
+#[command(group = clap::ArgGroup::new("certificate").required(true).args(["self_managed", "tls_cert", "self_signed"]))]
 pub(super) struct Arguments {
     /// The operator's configuration file; without it, the defaults.
     #[arg(long, value_name = "FILE", env = "KEYSTOW_CONFIG")]
@@ -36,6 +41,9 @@ pub(super) struct Arguments {
     /// Where to serve /livez, /readyz and /metrics.
     #[arg(long, value_name = "ADDRESS", default_value = "0.0.0.0:8080", env = "KEYSTOW_ADMIN")]
     admin: SocketAddr,
+    /// Keep a CA and a certificate in a Secret that all replicas share, and the CA in the caBundle.
+    #[arg(long)]
+    self_managed: bool,
     /// The certificate chain in PEM. It and the key are read again when they change.
     #[arg(long, value_name = "FILE", requires = "tls_key", env = "KEYSTOW_TLS_CERT")]
     tls_cert: Option<PathBuf>,
@@ -43,7 +51,7 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "FILE", requires = "tls_cert", env = "KEYSTOW_TLS_KEY")]
     tls_key: Option<PathBuf>,
     /// Make a certificate in this directory, for trying it out; ca.crt in it is the caBundle.
-    #[arg(long, value_name = "DIRECTORY", conflicts_with = "tls_cert")]
+    #[arg(long, value_name = "DIRECTORY")]
     self_signed: Option<PathBuf>,
     /// A DNS name or address that the self-signed certificate is for. Can be given several times.
     #[arg(
@@ -62,6 +70,9 @@ pub(super) struct Arguments {
     /// A common name or DNS name that such a certificate must have. Can be given several times; without it any.
     #[arg(long, value_name = "NAME", requires = "client_ca")]
     client_name: Vec<String>,
+    /// Report annotated pods that were not injected, by a metric and Events. They are never touched.
+    #[arg(long)]
+    find_uninjected: bool,
     /// How long to keep serving after SIGTERM, not ready, until endpoints have caught up.
     #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = parse_duration)]
     drain_delay: Duration,
@@ -74,6 +85,10 @@ pub(super) struct Arguments {
     /// What is logged: a level (error, warn, info, debug), or levels by module.
     #[arg(long, default_value = "info", env = "KEYSTOW_LOG")]
     log: String,
+    #[command(flatten)]
+    cluster: ClusterArguments,
+    #[command(flatten)]
+    managed: ManagedArguments,
 }
 
 pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
@@ -81,7 +96,7 @@ pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
         config::load(arguments.config.as_deref()).map_err(|error| Failure::new(EX_USAGE, error))?;
     let log = LogSettings { format: arguments.log_format, filter: arguments.log.clone() };
     telemetry::init(&log).map_err(|error| Failure::new(EX_USAGE, telemetry::chain(&error)))?;
-    let settings = settings(arguments);
+    let settings = settings(arguments).map_err(|error| Failure::new(EX_USAGE, error))?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
@@ -91,7 +106,9 @@ pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
             shutdown::on_signals().map_err(|error| Failure::new(EX_UNAVAILABLE, telemetry::chain(&error)))?;
         webhook::run::run(settings, Arc::new(Injector::new(injection)), shutdown).await.map_err(|error| {
             let code = match error {
-                RunError::Certificate(_) | RunError::Clients(_) | RunError::Tls(_) => EX_USAGE,
+                RunError::Certificate(_) | RunError::Clients(_) | RunError::Cluster(_) | RunError::Tls(_) => {
+                    EX_USAGE
+                }
                 _ => EX_UNAVAILABLE,
             };
             Failure::new(code, telemetry::chain(&error))
@@ -99,23 +116,26 @@ pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
     })
 }
 
-fn settings(arguments: Arguments) -> Settings {
+fn settings(arguments: Arguments) -> Result<Settings, TimingError> {
     let certificate = match (arguments.tls_cert, arguments.tls_key, arguments.self_signed) {
         (Some(cert), Some(key), _) => {
             CertificateSource::Files { cert: CertPath::from(cert), key: KeyPath::from(key) }
         }
-        (_, _, directory) => CertificateSource::SelfSigned {
-            directory: directory.unwrap_or_default(),
-            names: arguments.self_signed_name,
-        },
+        (_, _, Some(directory)) => {
+            CertificateSource::SelfSigned { directory, names: arguments.self_signed_name }
+        }
+        // What is left of the three, one of which must be given.
+        _ => CertificateSource::Managed(arguments.managed.settings()?),
     };
-    Settings {
+    Ok(Settings {
         listen: arguments.listen,
         admin: arguments.admin,
         certificate_interval: arguments.tls_interval,
         clients: arguments.client_ca.map(|ca| ClientSettings { ca, names: arguments.client_name }),
         drain_delay: arguments.drain_delay,
         grace: arguments.grace,
+        cluster: arguments.cluster.settings(),
+        find_uninjected: arguments.find_uninjected,
         ..Settings::new(certificate)
-    }
+    })
 }

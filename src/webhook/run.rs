@@ -22,6 +22,7 @@ use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 
 use super::admin;
+use super::membership::Membership;
 use super::metrics::{ConnectionMetrics, WebhookMetrics};
 use super::review::Review;
 use super::router::{RequestBounds, router};
@@ -29,10 +30,11 @@ use super::server::{ConnectionBounds, Drained, Server, Transport};
 use crate::certs::clients::{self, ClientSettings, ClientsError};
 use crate::certs::files::DEFAULT_INTERVAL;
 use crate::certs::managed::Managed;
+use crate::certs::metrics::CertificateMetrics;
 use crate::certs::served::Served;
 use crate::certs::tls::server_config;
 use crate::certs::{self, CertificateSource, SourceError, Upkeep};
-use crate::cluster::{Cluster, ClusterError, ClusterSettings};
+use crate::cluster::{ClusterError, ClusterSettings};
 use crate::leader::Campaign;
 use crate::readiness::{Condition, Readiness};
 use crate::shutdown::Shutdown;
@@ -48,10 +50,10 @@ pub struct Settings {
     pub certificate: CertificateSource,
     /// How often the files of the key pair are looked at.
     pub certificate_interval: Duration,
-    /// Who this process is in the cluster; asked for only where the certificate needs it.
+    /// Who this process is in the cluster; joined only where something needs it.
     pub cluster: ClusterSettings,
-    /// The name of the Lease whose holder acts alone.
-    pub lease: String,
+    /// Whether pods that were missed are looked for.
+    pub find_uninjected: bool,
     /// Who may connect; anybody who reaches the socket where there is none.
     pub clients: Option<ClientSettings>,
     /// What connections may take.
@@ -74,7 +76,7 @@ impl Settings {
             certificate,
             certificate_interval: DEFAULT_INTERVAL,
             cluster: ClusterSettings::default(),
-            lease: "keystow-webhook".to_owned(),
+            find_uninjected: false,
             clients: None,
             connections: ConnectionBounds::default(),
             requests: RequestBounds::default(),
@@ -154,8 +156,10 @@ impl Bound {
         let mut registry = Registry::default();
         let metrics = WebhookMetrics::register(&mut registry);
 
-        let opened = open(&settings, certificate, &metrics, &mut registry).await?;
-        let Opened { served, upkeep, campaign } = opened;
+        let mut membership = Membership::default();
+        let opened =
+            open(&settings, &mut membership, certificate, metrics.certificate.clone(), &mut registry).await?;
+        let (served, upkeep) = opened;
         let clients = settings.clients.as_ref().map(clients::verifier).transpose()?;
         let tls = server_config(served, clients).map_err(RunError::Tls)?;
 
@@ -167,7 +171,7 @@ impl Bound {
             admin,
             acceptor: TlsAcceptor::from(Arc::new(tls)),
             upkeep,
-            campaign,
+            campaign: membership.into_campaign(),
             readiness,
             accepting,
             registry,
@@ -259,23 +263,16 @@ impl Bound {
     }
 }
 
-/// Where the certificate comes from, opened.
-struct Opened {
-    served: Arc<Served>,
-    upkeep: Upkeep,
-    campaign: Option<Campaign>,
-}
-
 /// Opens the source of the certificate; `ready` is released once one is served.
 async fn open(
     settings: &Settings,
+    membership: &mut Membership,
     ready: Condition,
-    metrics: &WebhookMetrics,
+    metrics: CertificateMetrics,
     registry: &mut Registry,
-) -> Result<Opened, RunError> {
+) -> Result<(Arc<Served>, Upkeep), RunError> {
     let now = SystemTime::now();
-    let metrics = metrics.certificate.clone();
-    let (served, upkeep) = match &settings.certificate {
+    let opened = match &settings.certificate {
         CertificateSource::Files { cert, key } => {
             certs::open_files(cert.clone(), key.clone(), now, metrics).await?
         }
@@ -283,15 +280,15 @@ async fn open(
             certs::open_self_signed(directory, names, now, metrics).await?
         }
         CertificateSource::Managed(managed) => {
-            let cluster = Cluster::join(&settings.cluster).await?;
-            let (campaign, leadership) = Campaign::new(&cluster, &settings.lease, registry);
-            let (served, managed) = Managed::open(managed, &cluster, leadership, ready, metrics, registry);
-            let upkeep = Upkeep::Managed(Box::new(managed));
-            return Ok(Opened { served, upkeep, campaign: Some(campaign) });
+            let member = membership.join(&settings.cluster, registry).await?;
+            let leadership = member.leadership.clone();
+            let (served, managed) =
+                Managed::open(managed, &member.cluster, leadership, ready, metrics, registry);
+            return Ok((served, Upkeep::Managed(Box::new(managed))));
         }
     };
     ready.release();
-    Ok(Opened { served, upkeep, campaign: None })
+    Ok(opened)
 }
 
 struct Socket {

@@ -16,32 +16,69 @@
 
 use std::time::{Duration, SystemTime};
 
+use thiserror::Error;
+
 use super::bundle::{Bundle, CaCertificate};
 use super::material::{Current, Material};
 use crate::certs::load::Validity;
 
-/// How long things last.
+/// The least that a leaf may live: a leader that died is followed, and a leaf renewed, in what is left of a third of it.
+const SHORTEST_LEAF: Duration = Duration::from_secs(10);
+/// How long CAs that are not ours stay in the `caBundle`: longer than a rollout of the replicas that serve with them.
+const FOREIGN: Duration = Duration::from_secs(10 * 60);
+
+/// How long things last; such that each can be replaced in time.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Timing {
-    /// A CA's life.
-    pub ca_lifetime: Duration,
-    /// A leaf's life; at most a third of the CA's.
-    pub leaf_lifetime: Duration,
-    /// How long a CA is in the `caBundle` before it signs: every API server must have seen it.
-    pub settle: Duration,
-    /// How long CAs that are not ours stay in the `caBundle`.
-    pub foreign: Duration,
+    pub(super) ca_lifetime: Duration,
+    pub(super) leaf_lifetime: Duration,
+    settle: Duration,
+}
+
+/// Why certificates cannot last that long.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+pub enum TimingError {
+    /// A CA would be replaced before its leaves.
+    #[error("--leaf-lifetime must be at most a third of --ca-lifetime; make one shorter or the other longer")]
+    LeafOutlivesCa,
+    /// A new CA could not sign before the old one's end.
+    #[error("--ca-settle must be at most a twelfth of --ca-lifetime; make one shorter or the other longer")]
+    SettlesTooLong,
+    /// Nobody could renew it in time.
+    #[error(
+        "--leaf-lifetime must be at least 10s, better days: nobody renews it while the API server is away"
+    )]
+    TooShort,
+}
+
+impl Timing {
+    /// How long a CA and a leaf live, and how long a CA is in the `caBundle` before it signs: every API server must have
+    /// seen it by then.
+    ///
+    /// # Errors
+    ///
+    /// When one could not be replaced before its end.
+    pub fn new(
+        ca_lifetime: Duration,
+        leaf_lifetime: Duration,
+        settle: Duration,
+    ) -> Result<Self, TimingError> {
+        if leaf_lifetime < SHORTEST_LEAF {
+            Err(TimingError::TooShort)
+        } else if leaf_lifetime > ca_lifetime / 3 {
+            Err(TimingError::LeafOutlivesCa)
+        } else if settle > ca_lifetime / 12 {
+            Err(TimingError::SettlesTooLong)
+        } else {
+            Ok(Self { ca_lifetime, leaf_lifetime, settle })
+        }
+    }
 }
 
 impl Default for Timing {
     fn default() -> Self {
         let day = Duration::from_secs(24 * 60 * 60);
-        Self {
-            ca_lifetime: 365 * day,
-            leaf_lifetime: 30 * day,
-            settle: Duration::from_secs(30),
-            foreign: Duration::from_secs(10 * 60),
-        }
+        Self { ca_lifetime: 365 * day, leaf_lifetime: 30 * day, settle: Duration::from_secs(30) }
     }
 }
 
@@ -99,7 +136,7 @@ impl Timing {
         now: SystemTime,
     ) -> Step {
         let trusted = material.trusted(now);
-        let (wanted, foreign_until) = self.wanted(&trusted, bundle, memory, now);
+        let (wanted, foreign_until) = Self::wanted(&trusted, bundle, memory, now);
         if trusted.iter().any(|ca| !bundle.contains(ca)) {
             return Step::Publish(wanted);
         }
@@ -111,7 +148,8 @@ impl Timing {
                 Some(at) => Step::Rest(at),
             };
         };
-        let leaf_due = current.leaf.as_ref().map(|leaf| renewal(&leaf.pair.validity));
+        let leaf_due = current.leaf.as_ref().filter(|leaf| leaf.pair.validity.not_before <= now);
+        let leaf_due = leaf_due.map(|leaf| renewal(&leaf.pair.validity));
         let ca_due = renewal(current.ca.validity());
         let retired = material.retired.iter().map(|retired| retired.until).min();
         if leaf_due.is_none_or(|due| due <= now) {
@@ -131,15 +169,16 @@ impl Timing {
         }
     }
 
-    /// Whether it has its key, and enough life left for a leaf to be worth signing.
+    /// Whether it has its key, and enough life left for a leaf to be worth signing. One whose time has not come was made
+    /// while a clock was ahead.
     fn can_sign(&self, current: &Current, now: SystemTime) -> bool {
-        let left = current.ca.validity().not_after.duration_since(now).unwrap_or_default();
-        current.authority.is_some() && left > self.leaf_lifetime / 2
+        let Validity { not_before, not_after } = *current.ca.validity();
+        let left = not_after.duration_since(now).unwrap_or_default();
+        current.authority.is_some() && not_before <= now && left > self.leaf_lifetime / 2
     }
 
     /// The `caBundle` as it should be, and when CAs that are not ours leave it.
     fn wanted(
-        &self,
         trusted: &Bundle,
         bundle: &Bundle,
         memory: &mut Memory,
@@ -150,7 +189,7 @@ impl Timing {
             memory.foreign_in_bundle = None;
             return (trusted.clone(), None);
         }
-        let until = Seen::note(&mut memory.foreign_in_bundle, foreign.clone(), now) + self.foreign;
+        let until = Seen::note(&mut memory.foreign_in_bundle, foreign.clone(), now) + FOREIGN;
         if until <= now {
             return (trusted.clone(), None);
         }

@@ -48,15 +48,15 @@ pub(super) struct Follower {
 
 /// What follows from what is there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Verdict {
+pub(super) struct Verdict {
     /// Serve the pair that is offered.
-    replace: bool,
+    pub(super) replace: bool,
     /// API servers trust what is served then.
-    trusted: bool,
+    pub(super) trusted: bool,
 }
 
 /// Judges the pair that is served and the one that is offered.
-fn judge(
+pub(super) fn judge(
     serving: Option<&Pair>,
     offered: Option<&Pair>,
     bundle: &Bundle,

@@ -269,7 +269,7 @@ fn read_retired(data: &Data, faults: &mut Vec<Fault>) -> Vec<Retired> {
         let read = |[leaf, ca]: &[CertificateDer<'static>; 2]| {
             Retired::new(leaf.clone(), CaCertificate::from_der(ca.clone())?)
         };
-        rest.is_empty().then(|| pairs.iter().map(read).collect::<Option<Vec<_>>>())?
+        (rest.is_empty() && !pairs.is_empty()).then(|| pairs.iter().map(read).collect::<Option<Vec<_>>>())?
     });
     pairs.unwrap_or_else(|| {
         faults.push(Fault::new(RETIRED, "is not pairs of a leaf and the CA that signed it"));

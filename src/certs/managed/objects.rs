@@ -14,7 +14,6 @@ use kube::api::{ObjectMeta, Patch, PatchParams, PostParams};
 use serde_json::json;
 use zeroize::Zeroize as _;
 
-use super::ManagedSettings;
 use super::bundle::Bundle;
 use super::material::{Data, Material};
 use crate::cluster::Cluster;
@@ -32,12 +31,12 @@ pub(super) struct Objects {
 }
 
 impl Objects {
-    pub(super) fn new(cluster: &Cluster, settings: &ManagedSettings) -> Self {
+    pub(super) fn new(cluster: &Cluster, secret: &str) -> Self {
         Self {
             secrets: Api::namespaced(cluster.client().clone(), cluster.namespace()),
             configurations: Api::all(cluster.client().clone()),
-            secret: settings.secret.clone(),
-            configuration: settings.configuration.clone(),
+            secret: secret.to_owned(),
+            configuration: cluster.configuration().to_owned(),
         }
     }
 
