@@ -13,10 +13,11 @@ use serde_json::json;
 use tokio::task::JoinSet;
 
 use crate::CONTESTANTS;
+use crate::managed::control_plane;
 use crate::process::{Contestant, Material, Process};
 use crate::screen::{self, Table};
 use crate::statistics::{Spread, median};
-use crate::support::control_plane::{ControlPlane, ControlPlaneError};
+use crate::support::control_plane::ControlPlane;
 use crate::support::metrics;
 use crate::support::wait::until;
 use crate::support::webhook::{TEST_LABEL, apply_configuration};
@@ -54,14 +55,7 @@ pub(crate) async fn measure(material: &Material) {
     screen::title(&format!(
         "Pods created by a real API server, {CLIENTS} clients: {ROUNDS} turns of {PODS} pods each; medians (lowest-highest)"
     ));
-    let plane = match ControlPlane::start().await {
-        Ok(plane) => plane,
-        Err(ControlPlaneError::Missing(missing)) => {
-            screen::remark(&format!("skipped: {missing}"));
-            return;
-        }
-        Err(error) => panic!("the control plane did not start: {error}"),
-    };
+    let Some(plane) = control_plane().await else { return };
     let mut entries = Vec::new();
     for contestant in CONTESTANTS {
         entries.push(Entry::start(contestant, &plane, material).await);
@@ -71,6 +65,7 @@ pub(crate) async fn measure(material: &Material) {
         create(&plane, entry.namespace, "warm", PODS).await;
     }
     for round in 0..ROUNDS {
+        screen::progress(round, ROUNDS);
         for turn in 0..entries.len() {
             let next = (round + turn) % entries.len();
             entries[next].turn(&plane, round).await;

@@ -18,9 +18,13 @@ use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
+use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
 use crate::reviews::Reviews;
+
+/// How long an answer may take, as the API server waits for one.
+const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 
 /// When the load ends.
 #[derive(Clone, Copy)]
@@ -123,7 +127,10 @@ fn tls(ca_pem: &str) -> ClientConfig {
 
 async fn post(sender: &mut SendRequest<Full<Bytes>>, uri: &str, review: Bytes) -> Bytes {
     let request = Request::post(uri).header("content-type", "application/json").body(Full::new(review));
-    let response = sender.send_request(request.expect("a request")).await.expect("an answer");
-    assert_eq!(response.status(), 200);
-    response.into_body().collect().await.expect("the answer's body").to_bytes()
+    let answer = async {
+        let response = sender.send_request(request.expect("a request")).await.expect("an answer");
+        assert_eq!(response.status(), 200);
+        response.into_body().collect().await.expect("the answer's body").to_bytes()
+    };
+    timeout(ANSWER_WITHIN, answer).await.expect("an answer in time")
 }

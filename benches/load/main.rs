@@ -13,7 +13,7 @@
 //! | [`admission`] | the latency as an API server measures it, and its calls |
 //!
 //! The names of sections as arguments choose some of them. Everything is on loopback, is bounded and ends with this
-//! process. Nothing is written but the tables: figures go into `benches/RESULTS.md` by hand. Contestants take turns
+//! process. Tables are on stdout, progress is on stderr; figures go into `benches/RESULTS.md` by hand. Contestants take turns
 //! within one run, and ratios are made turn by turn, so that whatever else the machine does weighs on both alike.
 
 #[path = "../../tests/support/mod.rs"]
@@ -22,6 +22,7 @@ mod support;
 mod admission;
 mod client;
 mod constant;
+mod managed;
 mod memory;
 mod process;
 mod reviews;
@@ -31,6 +32,7 @@ mod statistics;
 mod throughput;
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use process::{Contestant, Material};
 
@@ -44,34 +46,48 @@ const CONTESTANTS: [Contestant; 3] = [Contestant::Keystow, Contestant::SameAnswe
 const CONNECTIONS: usize = 8;
 const STREAMS: usize = 16;
 
+/// For everything: it takes a few minutes on a quiet machine.
+const BOUND: Duration = Duration::from_secs(20 * 60);
+const SECTIONS: [&str; 4] = ["throughput", "memory", "start", "admission"];
+const USAGE: &str = "usage: cargo bench --all-features --bench load [-- SECTION...]\n\
+    sections: throughput, memory, start, admission; without one, all of them";
+
 fn main() -> ExitCode {
     let mut arguments = std::env::args_os().skip(1).peekable();
     if arguments.peek().is_some_and(|first| first == "webhook") {
         return constant::main(arguments);
     }
     // Cargo says `--bench`.
-    let sections: Vec<String> = arguments
-        .filter_map(|argument| argument.into_string().ok())
-        .filter(|argument| !argument.starts_with('-'))
+    let chosen: Vec<String> = arguments
+        .map(|argument| argument.to_string_lossy().into_owned())
+        .filter(|argument| argument != "--bench")
         .collect();
+    if !chosen.iter().all(|section| SECTIONS.contains(&section.as_str())) {
+        screen::error(USAGE);
+        return ExitCode::from(64);
+    }
     let runtime = tokio::runtime::Runtime::new().expect("threads");
-    runtime.block_on(measure(&sections));
-    ExitCode::SUCCESS
+    let measured = runtime.block_on(async { tokio::time::timeout(BOUND, measure(&chosen)).await });
+    match measured {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(_) => {
+            screen::error(&format!("not done within {BOUND:?}; what was measured is above"));
+            ExitCode::FAILURE
+        }
+    }
 }
 
-async fn measure(sections: &[String]) {
-    let is_wanted = |name: &str| sections.is_empty() || sections.iter().any(|section| section == name);
+async fn measure(chosen: &[String]) {
     let material = Material::make();
-    if is_wanted("throughput") {
-        throughput::measure(&material).await;
-    }
-    if is_wanted("memory") {
-        memory::measure(&material).await;
-    }
-    if is_wanted("start") {
-        start::measure(&material).await;
-    }
-    if is_wanted("admission") {
-        admission::measure(&material).await;
+    for section in SECTIONS {
+        if !chosen.is_empty() && !chosen.iter().any(|name| name == section) {
+            continue;
+        }
+        match section {
+            "throughput" => throughput::measure(&material).await,
+            "memory" => memory::measure(&material).await,
+            "start" => start::measure(&material).await,
+            _ => admission::measure(&material).await,
+        }
     }
 }

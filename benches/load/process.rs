@@ -12,6 +12,7 @@ use keystow::certs::self_signed;
 use tempfile::TempDir;
 use tokio::process::{Child, Command};
 
+use crate::managed::Cluster;
 use crate::support::metrics;
 use crate::support::webhook::get;
 
@@ -74,7 +75,7 @@ impl Material {
     }
 
     /// Flags of a webhook that reads its certificate from files.
-    pub(crate) fn files(&self) -> Vec<String> {
+    fn files(&self) -> Vec<String> {
         let flag = |name: &str, file: &str| [name.to_owned(), self.path(file).display().to_string()];
         [flag("--tls-cert", "tls.crt"), flag("--tls-key", "tls.key")].concat()
     }
@@ -104,29 +105,31 @@ impl Process {
     /// Starts a webhook that reads its certificate from files.
     pub(crate) async fn start(contestant: Contestant, material: &Material) -> Self {
         let (program, flags) = contestant.program();
-        let mut all: Vec<String> = flags.iter().map(ToString::to_string).collect();
-        all.extend(material.files());
-        Self::start_with(&program, &all, material).await
+        let mut command = webhook(&program);
+        command.args(flags).args(material.files());
+        Self::spawn(command, material).await
     }
 
-    /// Starts `program webhook` with these flags beside its addresses, and waits until it is ready.
-    pub(crate) async fn start_with(program: &Path, flags: &[String], material: &Material) -> Self {
+    /// Starts the webhook that keeps its certificate itself.
+    pub(crate) async fn start_managed(cluster: &Cluster, material: &Material) -> Self {
+        let (program, _) = Contestant::Keystow.program();
+        let mut command = webhook(&program);
+        command.args(Cluster::FLAGS).env("KUBECONFIG", cluster.kubeconfig());
+        Self::spawn(command, material).await
+    }
+
+    /// Starts it on addresses of its own, and waits until it is ready.
+    async fn spawn(mut command: Command, material: &Material) -> Self {
         let [address, admin] = free_addresses();
         let log = material.path(&format!("{}.log", address.port()));
-        let stderr = File::create(&log).expect("a log file");
-        let began = Instant::now();
-        // Killed by the kernel should this process be killed.
-        let mut child = Command::new("setpriv")
-            .args(["--pdeathsig", "KILL", "--"])
-            .arg(program)
-            .args(["webhook", "--listen", &address.to_string(), "--admin", &admin.to_string()])
-            .args(flags)
+        command
+            .args(["--listen", &address.to_string(), "--admin", &admin.to_string()])
             .stdin(Stdio::null())
             .stdout(Stdio::null())
-            .stderr(stderr)
-            .kill_on_drop(true)
-            .spawn()
-            .expect("a started webhook");
+            .stderr(File::create(&log).expect("a log file"))
+            .kill_on_drop(true);
+        let began = Instant::now();
+        let mut child = command.spawn().expect("a started webhook");
         while get(admin, "/readyz").await.is_none_or(|(status, _)| status != 200) {
             let ended = child.try_wait().expect("a child to ask after");
             assert!(
@@ -137,6 +140,11 @@ impl Process {
             tokio::time::sleep(POLL).await;
         }
         Self { child, address, admin, start: began.elapsed() }
+    }
+
+    /// Ends it; it is gone afterwards.
+    pub(crate) async fn end(mut self) {
+        self.child.kill().await.expect("an ended webhook");
     }
 
     fn file(&self, name: &str) -> String {
@@ -164,6 +172,13 @@ impl Process {
         let page = get(self.admin, "/metrics").await.expect("the metrics page");
         metrics::sum(&page.1, name, &[])
     }
+}
+
+/// `program webhook`, killed by the kernel should this process be killed.
+fn webhook(program: &Path) -> Command {
+    let mut command = Command::new("setpriv");
+    command.args(["--pdeathsig", "KILL", "--"]).arg(program).arg("webhook");
+    command
 }
 
 /// The processor time that this process took so far, in seconds.

@@ -1,4 +1,5 @@
-//! What is written: titles, remarks, and tables whose columns are as wide as what is in them.
+//! What is written: titles, remarks, and tables whose columns are as wide as what is in them; and beside that, on
+//! stderr, how far a section is.
 
 use std::io::Write as _;
 
@@ -40,6 +41,17 @@ pub(crate) fn remark(text: &str) {
 /// Says how a figure stands to its budget.
 pub(crate) fn budget(what: &str, is_kept: bool) {
     remark(&format!("budget {}: {what}", if is_kept { "kept" } else { "MISSED" }));
+}
+
+/// Says which step of how many begins.
+pub(crate) fn progress(step: usize, steps: usize) {
+    error(&format!("    {} of {steps}", step + 1));
+}
+
+/// Writes to stderr.
+pub(crate) fn error(text: &str) {
+    // A reader that is gone is no reason to fail.
+    let _ = writeln!(std::io::stderr(), "{text}");
 }
 
 /// A reader that is gone is no reason to fail.

@@ -95,6 +95,7 @@ async fn contest(material: &Material, connections: usize, streams: usize) -> f64
         entries.push(entry);
     }
     for round in 0..ROUNDS {
+        screen::progress(round, ROUNDS);
         for turn in 0..entries.len() {
             let next = (round + turn) % entries.len();
             entries[next].turn(streams, &reviews).await;
