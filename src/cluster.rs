@@ -8,6 +8,8 @@
 //!
 //! Deliberately absent: any request in the way of a review.
 
+mod api_error;
+
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::ObjectReference;
@@ -15,8 +17,11 @@ use kube::runtime::events::{Event, EventType, Recorder, Reporter};
 use kube::{Client, Config};
 use thiserror::Error;
 
+pub use self::api_error::ApiError;
 use crate::telemetry::chain;
 
+/// What the API server takes of an Event's note, in bytes.
+const LONGEST_NOTE: usize = 1024;
 /// How Events name who wrote them.
 const REPORTER: &str = "keystow";
 /// How long writing an Event may take.
@@ -135,8 +140,10 @@ impl Cluster {
         &self.replica
     }
 
-    /// Writes an Event about this replica: `reason` in CamelCase, `action` the verb, `note` a sentence.
-    pub async fn tell(&self, type_: EventType, reason: &str, action: &str, note: String) {
+    /// Writes an Event about this replica: `reason` and `action` in CamelCase, `note` a sentence. Yields whether it was
+    /// written. Within minutes, the same reason and action count as the same Event again, with the first note.
+    pub async fn tell(&self, type_: EventType, reason: &str, action: &str, mut note: String) -> bool {
+        note.truncate(note.floor_char_boundary(LONGEST_NOTE));
         let event = Event {
             type_,
             reason: reason.to_owned(),
@@ -145,10 +152,16 @@ impl Cluster {
             secondary: None,
         };
         match tokio::time::timeout(EVENT_WITHIN, self.recorder.publish(&event, &self.pod)).await {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => tracing::warn!(reason, error = chain(&error), "an Event could not be written"),
-            Err(_) => tracing::warn!(reason, "an Event was not written in time"),
+            Ok(Ok(())) => return true,
+            // What it is about is in the log too, and where the API server is away, so is everything else.
+            Ok(Err(error)) => tracing::debug!(
+                reason,
+                error = chain(&ApiError::from(error)),
+                "an Event could not be written"
+            ),
+            Err(_) => tracing::debug!(reason, "an Event was not written in time"),
         }
+        false
     }
 }
 

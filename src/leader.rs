@@ -26,7 +26,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 
 use self::ballot::{Ballot, Move};
-use crate::cluster::Cluster;
+use crate::cluster::{ApiError, Cluster};
 use crate::shutdown::Shutdown;
 use crate::telemetry::{Once, chain};
 
@@ -130,7 +130,7 @@ impl Campaign {
         left.filter(|left| !left.is_zero()).map_or(rest, |left| rest.min(left))
     }
 
-    async fn attempt(&mut self) -> Result<Found, kube::Error> {
+    async fn attempt(&mut self) -> Result<Found, ApiError> {
         let found = self.leases.get_opt(&self.name).await?;
         let spec = found.as_ref().and_then(|lease| lease.spec.as_ref());
         let next = self.ballot.look(spec, Instant::now());
@@ -146,9 +146,9 @@ impl Campaign {
                 self.leases.create(&PostParams::default(), &Lease { metadata, spec: Some(claim) }).await
             }
         };
-        match written {
+        match written.map_err(ApiError::from) {
             Ok(_) => Ok(Found::Ours),
-            Err(kube::Error::Api(status)) if status.code == 409 => Ok(Found::Contended),
+            Err(error) if error.is_conflict() => Ok(Found::Contended),
             Err(error) => Err(error),
         }
     }

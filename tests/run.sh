@@ -22,9 +22,10 @@ set_up() {
   fi
 }
 
-# The closing line of each target, and the names of the tests that were skipped, from the log $1.
+# The figures that tests got, the closing line of each target, and the names of the tests that were skipped, from the log $1.
 closing_lines() {
   awk '
+    /(^|\.\.\. )measured [^(]/ && !/^test result/ { sub(/.*measured /, ""); print }
     /^ +Running / { target = $2 == "unittests" ? $3 : $2 }
     /^test result: / { printf "%-28s %s\n", target, $0; for (i = 1; i < NF; i++) { n = $i; count[$(i + 1)] += n } }
     /skipped \(no [a-z ]+\): / { skipped++; sub(/.*skipped /, ""); names = names "\n  " $0 }

@@ -291,7 +291,7 @@ fn pods_are_as_they_are_asked_for() {
     assert_eq!(spec.get("priorityClassName"), None);
     let container = objects.container();
     assert_eq!(container["resources"], json!({"requests": {"cpu": "10m", "memory": "64Mi"}}));
-    assert_eq!(container["env"][2]["name"], "HTTPS_PROXY");
+    assert_eq!(container["env"][3]["name"], "HTTPS_PROXY");
     let arguments = objects.arguments();
     let expected = [
         "--log=info,keystow::certs=debug",
@@ -359,17 +359,6 @@ fn monitoring_is_what_is_shipped_beside_the_chart() {
     assert_eq!(helm.render(&[]).of_kind("ServiceMonitor").count(), 0);
 }
 
-/// Flags of `keystow webhook` that the parts for self-managed certificates and missed pods bring.
-const FLAGS_OF_OTHER_PARTS: [&str; 7] = [
-    "--ca-lifetime",
-    "--certificate-secret",
-    "--find-uninjected",
-    "--leaf-lifetime",
-    "--lease",
-    "--self-managed",
-    "--webhook-configuration",
-];
-
 /// Whatever the mode, the program knows the flags that it is started with.
 #[test]
 fn the_program_knows_its_flags() {
@@ -389,7 +378,7 @@ fn the_program_knows_its_flags() {
         for argument in &arguments[1..] {
             let flag = argument.split('=').next().unwrap();
             let is_known = flag.strip_prefix("--").is_some_and(|name| known.contains(name));
-            assert!(is_known || FLAGS_OF_OTHER_PARTS.contains(&flag), "{argument}");
+            assert!(is_known, "{argument}");
         }
     }
 }

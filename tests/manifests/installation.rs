@@ -14,9 +14,10 @@ use serde_json::{Value, json};
 use tokio::sync::{Mutex, MutexGuard};
 
 use super::objects::{Objects, text};
-use super::support::control_plane::{ControlPlane, ControlPlaneError, at_address, shared_or_skip};
+use super::support::control_plane::{ControlPlane, ControlPlaneError, shared_or_skip};
+use super::support::installation::replica;
 use super::support::wait::until;
-use super::support::webhook::Webhook;
+use super::support::webhook::Files;
 
 const KEYSTOW: &str = env!("CARGO_BIN_EXE_keystow");
 const CONFIGURATION: &str = "mutatingwebhookconfiguration/inject-keystow";
@@ -96,17 +97,28 @@ impl Cluster {
         self.in_namespace(&["delete", "pod", "by-hand", "--grace-period=0", "--force"]).await;
     }
 
-    /// Starts a webhook with the installed configuration file, turns the installed configuration to it, and creates an
-    /// annotated pod in a namespace that opted in.
+    /// Starts a replica with the installed configuration file, the flags of the Deployment and the rights of its account,
+    /// turns the installed configuration to it, and creates an annotated pod in a namespace that opted in.
     ///
-    /// The process has a self-signed certificate, and its CA is written into the caBundle with the address: how the process
-    /// that the manifests ask for gets its certificate is tried elsewhere.
+    /// The replica makes its certificate and writes the caBundle, as it does in a cluster. Other than there, it listens on
+    /// loopback, and is called by that name.
     async fn injects(&self, objects: &Objects) {
-        let webhook = Webhook::start(KEYSTOW, objects.configuration(), &[]).await;
+        let of_the_test = ["--listen=", "--admin=", "--config="];
+        let is_of_the_test = |flag: &str| of_the_test.iter().any(|prefix| flag.starts_with(prefix));
+        let arguments = objects.arguments();
+        let flags: Vec<&str> = arguments.into_iter().skip(1).filter(|flag| !is_of_the_test(flag)).collect();
+        assert!(flags.contains(&"--self-managed"), "{flags:?}");
+        let files = Files::new(KEYSTOW, objects.configuration());
+        let api_server = ([127, 0, 0, 1], self.plane.port()).into();
+        let webhook = replica(self.plane, self.namespace, &files, "replica", api_server, &flags).await;
         let mut configuration = self.configuration().await;
-        at_address(&mut configuration, &format!("https://{}", webhook.address()), &webhook.ca_pem());
+        configuration["webhooks"][0]["clientConfig"] =
+            json!({"url": format!("https://{}/mutate", webhook.address())});
         configuration["metadata"]["managedFields"] = json!([]);
+        // Whatever the replica wrote meanwhile.
+        configuration["metadata"]["resourceVersion"] = json!(null);
         self.plane.kubectl(&["replace", "-f", "-"], &configuration.to_string()).await.unwrap();
+        webhook.becomes_ready().await;
 
         let selector = objects.webhook()["namespaceSelector"]["matchLabels"].as_object().unwrap();
         let labels: Vec<(&str, &str)> =

@@ -4,23 +4,13 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
+use std::sync::Arc;
 
-use keystow::webhook::metrics::WebhookMetrics;
-use prometheus_client::encoding::text::encode;
-use prometheus_client::registry::Registry;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::objects::text;
+use super::support::webhook::{Files, Webhook};
 use super::tools::shipped;
-
-/// Metrics of keystow that are registered elsewhere than in [`WebhookMetrics`]: by the self-managed certificate, the election of a
-/// leader, and the search for pods that were missed.
-const REGISTERED_ELSEWHERE: [&str; 4] = [
-    "keystow_certificate_ca_expiry_timestamp_seconds",
-    "keystow_certificate_trusted",
-    "keystow_leader",
-    "keystow_uninjected_pods",
-];
 
 /// Metrics of others: Prometheus itself, kube-state-metrics, the API server, the kubelet.
 const OF_OTHERS: [&str; 6] = [
@@ -33,15 +23,22 @@ const OF_OTHERS: [&str; 6] = [
 ];
 
 /// Labels that keystow sets itself, whose values are closed sets.
-const OWN_LABELS: [&str; 2] = ["outcome", "reason"];
+const OWN_LABELS: [&str; 3] = ["outcome", "reason", "step"];
 
-/// The page of metrics of a webhook that has just started.
-fn page() -> String {
-    let mut registry = Registry::default();
-    WebhookMetrics::register(&mut registry);
-    let mut page = String::new();
-    encode(&mut page, &registry).unwrap();
-    page
+/// The page of metrics of a webhook that has just started, with all that the manifests ask for. No API server is there.
+async fn page() -> String {
+    let files = Files::new(env!("CARGO_BIN_EXE_keystow"), "injection: {image: 'keystow:test'}\n");
+    let kubeconfig = files.path("kubeconfig");
+    let cluster = json!({"server": "https://127.0.0.1:1"});
+    let text = json!({
+        "apiVersion": "v1", "kind": "Config", "current-context": "nobody",
+        "clusters": [{"name": "nobody", "cluster": cluster}],
+        "contexts": [{"name": "nobody", "context": {"cluster": "nobody", "user": ""}}],
+    });
+    fs::write(&kubeconfig, text.to_string()).unwrap();
+    let flags = ["--self-managed", "--find-uninjected", "--pod-name=any"];
+    let environment = [("KUBECONFIG", kubeconfig.to_str().unwrap())];
+    Webhook::spawn(Arc::clone(&files), "log", &flags, &environment).await.metrics().await
 }
 
 /// A metric that an expression names, with what is asked of its labels.
@@ -79,7 +76,7 @@ fn mistakes(expression: &str, page: &str) -> Vec<String> {
         mistakes.push(format!("no metric is named in {expression}"));
     }
     for Selector { metric, matchers } in found {
-        if OF_OTHERS.contains(&metric) || REGISTERED_ELSEWHERE.contains(&metric) {
+        if OF_OTHERS.contains(&metric) {
             continue;
         }
         let samples: Vec<&str> = page
@@ -105,7 +102,7 @@ fn mistakes(expression: &str, page: &str) -> Vec<String> {
 
 #[test]
 fn mistakes_in_expressions_are_seen() {
-    let page = "a_total{outcome=\"x\"} 0\nkeystow_b_bucket{le=\"1\"} 0\n";
+    let page = "a_total{outcome=\"x\"} 0\nkeystow_b_bucket{le=\"1\"} 0\nkeystow_leader 0\n";
     for expression in [
         "sum by (le) (rate(keystow_b_bucket[5m]))",
         "a_total{job=\"j\", outcome=\"x\"} / time() > 7 * 86400",
@@ -136,18 +133,18 @@ fn dashboard() -> Value {
     serde_json::from_str(&fs::read_to_string(shipped("chart/monitoring/dashboard.json")).unwrap()).unwrap()
 }
 
-#[test]
-fn metrics_of_the_alerts_exist() {
-    let page = page();
+#[tokio::test]
+async fn metrics_of_the_alerts_exist() {
+    let page = page().await;
     for rule in rules() {
         let found = mistakes(text(&rule["expr"]), &page);
         assert!(found.is_empty(), "{}: {found:?}", rule["alert"]);
     }
 }
 
-#[test]
-fn metrics_of_the_dashboard_exist_and_all_metrics_are_shown() {
-    let page = page();
+#[tokio::test]
+async fn metrics_of_the_dashboard_exist_and_all_metrics_are_shown() {
+    let page = page().await;
     let dashboard = dashboard();
     let mut shown = String::new();
     for panel in dashboard["panels"].as_array().unwrap().iter().filter(|panel| panel["type"] != "row") {
@@ -159,9 +156,28 @@ fn metrics_of_the_dashboard_exist_and_all_metrics_are_shown() {
         }
     }
     let families = page.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next());
-    for family in families.chain(REGISTERED_ELSEWHERE) {
+    for family in families {
         assert!(shown.contains(family), "{family} is on no panel");
     }
+}
+
+/// The README's table has each metric once, under the name that is scraped.
+#[tokio::test]
+async fn the_readme_has_every_metric() {
+    let readme = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).unwrap();
+    let rows = readme.lines().filter_map(|line| line.strip_prefix("| `keystow_"));
+    let told: Vec<&str> = rows.filter_map(|row| row.split(['{', '`']).next()).collect();
+    let page = page().await;
+    let there: BTreeSet<&str> = page
+        .lines()
+        .filter(|line| !line.starts_with('#'))
+        .filter_map(|line| line.split(['{', ' ']).next()?.strip_prefix("keystow_"))
+        .map(|name| {
+            ["_bucket", "_sum", "_count"].iter().find_map(|end| name.strip_suffix(end)).unwrap_or(name)
+        })
+        .collect();
+    assert_eq!(told.iter().copied().collect::<BTreeSet<_>>(), there);
+    assert_eq!(told.len(), there.len(), "each once: {told:?}");
 }
 
 /// Panels do not lie upon one another, and each has a number of its own.

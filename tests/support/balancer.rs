@@ -4,8 +4,8 @@
 //! of its endpoint's readiness. Readiness is asked for at intervals, so endpoints lag behind, as they do in a cluster.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream};
@@ -24,11 +24,13 @@ struct Endpoint {
     connections: AtomicUsize,
 }
 
+type Endpoints = Arc<Mutex<Vec<Arc<Endpoint>>>>;
+
 /// A running balancer; it ends, and its connections with it, when this is dropped.
 pub(crate) struct Balancer {
     address: SocketAddr,
-    endpoints: Arc<[Endpoint]>,
-    _tasks: JoinSet<()>,
+    endpoints: Endpoints,
+    tasks: JoinSet<()>,
 }
 
 impl Balancer {
@@ -37,19 +39,21 @@ impl Balancer {
     pub(crate) async fn start(endpoints: &[(SocketAddr, SocketAddr)]) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("its address");
-        let endpoint = |(webhook, admin): &(SocketAddr, SocketAddr)| Endpoint {
-            webhook: *webhook,
-            admin: *admin,
-            ready: AtomicBool::new(true),
-            connections: AtomicUsize::new(0),
-        };
-        let endpoints: Arc<[Endpoint]> = endpoints.iter().map(endpoint).collect();
-        let mut tasks = JoinSet::new();
-        tasks.spawn(accept(listener, Arc::clone(&endpoints)));
-        for index in 0..endpoints.len() {
-            tasks.spawn(follow(Arc::clone(&endpoints), index));
+        let mut balancer = Self { address, endpoints: Endpoints::default(), tasks: JoinSet::new() };
+        balancer.tasks.spawn(accept(listener, Arc::clone(&balancer.endpoints)));
+        for endpoint in endpoints {
+            balancer.add(*endpoint, true);
         }
-        Self { address, endpoints, _tasks: tasks }
+        balancer
+    }
+
+    /// Adds an endpoint, ready from the start or once it says so.
+    pub(crate) fn add(&mut self, (webhook, admin): (SocketAddr, SocketAddr), ready: bool) {
+        let endpoint =
+            Endpoint { webhook, admin, ready: AtomicBool::new(ready), connections: AtomicUsize::new(0) };
+        let endpoint = Arc::new(endpoint);
+        self.endpoints.lock().expect("no panic").push(Arc::clone(&endpoint));
+        self.tasks.spawn(follow(endpoint));
     }
 
     /// Where clients connect.
@@ -59,12 +63,13 @@ impl Balancer {
 
     /// How many connections each endpoint was given.
     pub(crate) fn connections(&self) -> Vec<usize> {
-        self.endpoints.iter().map(|endpoint| endpoint.connections.load(Ordering::Relaxed)).collect()
+        let endpoints = self.endpoints.lock().expect("no panic");
+        endpoints.iter().map(|endpoint| endpoint.connections.load(Ordering::Relaxed)).collect()
     }
 }
 
-async fn follow(endpoints: Arc<[Endpoint]>, index: usize) {
-    let endpoint = &endpoints[index];
+/// Asks whether it is ready, again and again.
+async fn follow(endpoint: Arc<Endpoint>) {
     let mut interval = tokio::time::interval(INTERVAL);
     loop {
         interval.tick().await;
@@ -73,18 +78,21 @@ async fn follow(endpoints: Arc<[Endpoint]>, index: usize) {
     }
 }
 
-async fn accept(listener: TcpListener, endpoints: Arc<[Endpoint]>) {
+async fn accept(listener: TcpListener, endpoints: Endpoints) {
     let mut connections = JoinSet::new();
     let mut turn = 0;
     while let Ok((client, _)) = listener.accept().await {
         turn += 1;
-        let count = endpoints.len();
-        let in_turn = (0..count).map(|step| (turn + step) % count);
-        let chosen = in_turn.into_iter().find(|index| endpoints[*index].ready.load(Ordering::Relaxed));
+        let chosen = {
+            let endpoints = endpoints.lock().expect("no panic");
+            let ready = endpoints.iter().filter(|endpoint| endpoint.ready.load(Ordering::Relaxed));
+            let ready: Vec<_> = ready.collect();
+            ready.get(turn % ready.len().max(1)).map(|endpoint| Arc::clone(endpoint))
+        };
         // Without a ready endpoint the connection is closed: the client's loss, as in a cluster.
-        let Some(index) = chosen else { continue };
-        endpoints[index].connections.fetch_add(1, Ordering::Relaxed);
-        connections.spawn(pass(client, endpoints[index].webhook));
+        let Some(endpoint) = chosen else { continue };
+        endpoint.connections.fetch_add(1, Ordering::Relaxed);
+        connections.spawn(pass(client, endpoint.webhook));
         while connections.try_join_next().is_some() {}
     }
 }

@@ -1,5 +1,6 @@
 //! A client that speaks TLS to a server on loopback: what is needed to say what no API server would say.
 
+use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,21 +25,25 @@ pub(crate) struct Answer {
 
 /// Connects over HTTP/1.1 on TLS, trusting `ca_pem`.
 pub(crate) async fn connect(address: SocketAddr, ca_pem: &str) -> TlsStream<TcpStream> {
+    try_connect(address, ca_pem).await.expect("a handshake")
+}
+
+/// As [`connect`], where it may fail: the error of a handshake holds a [`rustls::Error`].
+pub(crate) async fn try_connect(address: SocketAddr, ca_pem: &str) -> io::Result<TlsStream<TcpStream>> {
     let mut roots = RootCertStore::empty();
-    let ca = CertificateDer::from_pem_slice(ca_pem.as_bytes()).expect("a CA in PEM");
-    roots.add(ca).expect("a CA certificate");
+    for ca in CertificateDer::pem_slice_iter(ca_pem.as_bytes()) {
+        roots.add(ca.expect("CAs in PEM")).expect("a CA certificate");
+    }
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let config = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .expect("TLS 1.2 and 1.3")
         .with_root_certificates(roots)
         .with_no_client_auth();
-    let stream = TcpStream::connect(address).await.expect("a connection");
-    stream.set_nodelay(true).expect("an option of a socket");
+    let stream = TcpStream::connect(address).await?;
+    stream.set_nodelay(true)?;
     let name = ServerName::IpAddress(address.ip().into());
-    within("the handshake", TlsConnector::from(Arc::new(config)).connect(name, stream))
-        .await
-        .expect("a handshake")
+    within("the handshake", TlsConnector::from(Arc::new(config)).connect(name, stream)).await
 }
 
 /// Posts `body` to `/mutate` on a connection of its own.

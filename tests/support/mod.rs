@@ -10,8 +10,11 @@
 
 pub(crate) mod balancer;
 pub(crate) mod control_plane;
+pub(crate) mod gate;
 pub(crate) mod hello;
 pub(crate) mod https;
+pub(crate) mod installation;
+pub(crate) mod measured;
 pub(crate) mod metrics;
 pub(crate) mod mutator;
 pub(crate) mod node;

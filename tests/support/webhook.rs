@@ -36,14 +36,23 @@ pub(crate) struct Webhook {
     files: Arc<Files>,
 }
 
-/// What a webhook and its twins share.
-struct Files {
+/// What the replicas of a webhook share: the program, and a directory of files.
+pub(crate) struct Files {
     program: PathBuf,
     directory: TempDir,
 }
 
 impl Files {
-    fn path(&self, name: &str) -> PathBuf {
+    /// A directory for replicas of `program`, with this configuration file in it.
+    pub(crate) fn new(program: &str, configuration: &str) -> Arc<Self> {
+        let directory = TempDir::with_prefix("webhook-").expect("a directory for the webhook");
+        let files = Self { program: program.into(), directory };
+        fs::write(files.path("config.yaml"), configuration).expect("a written configuration");
+        Arc::new(files)
+    }
+
+    /// A file in the directory.
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.directory.path().join(name)
     }
 }
@@ -51,18 +60,31 @@ impl Files {
 impl Webhook {
     /// Starts `program` with this configuration file and these further flags, and waits until it is ready.
     pub(crate) async fn start(program: &str, configuration: &str, flags: &[&str]) -> Self {
-        let directory = TempDir::with_prefix("webhook-").expect("a directory for the webhook");
-        let files = Arc::new(Files { program: program.into(), directory });
-        fs::write(files.path("config.yaml"), configuration).expect("a written configuration");
-        Self::spawn(files, "first.log", flags).await
+        Self::self_signed(Files::new(program, configuration), "first.log", flags).await
     }
 
     /// Starts another one with the same certificate and configuration.
     pub(crate) async fn twin(&self, flags: &[&str]) -> Self {
-        Self::spawn(Arc::clone(&self.files), "twin.log", flags).await
+        Self::self_signed(Arc::clone(&self.files), "twin.log", flags).await
     }
 
-    async fn spawn(files: Arc<Files>, log: &str, flags: &[&str]) -> Self {
+    async fn self_signed(files: Arc<Files>, log: &str, flags: &[&str]) -> Self {
+        let directory = files.path("tls");
+        let directory = directory.to_str().expect("a path in UTF-8");
+        let certificate = ["--self-signed-name", "127.0.0.1", "--self-signed", directory];
+        let webhook = Self::spawn(files, log, &[&certificate, flags].concat(), &[]).await;
+        webhook.becomes_ready().await;
+        webhook
+    }
+
+    /// Starts a process that logs to the file `log`, with flags for its certificate among others, and waits until it
+    /// serves, ready or not.
+    pub(crate) async fn spawn(
+        files: Arc<Files>,
+        log: &str,
+        flags: &[&str],
+        environment: &[(&str, &str)],
+    ) -> Self {
         let log = files.path(log);
         let stderr = File::create(&log).expect("a log file");
         // Killed by the kernel should this process be killed: a test that is interrupted leaves nothing behind.
@@ -70,11 +92,10 @@ impl Webhook {
             .args(["--pdeathsig", "KILL", "--"])
             .arg(&files.program)
             .args(["webhook", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"])
-            .args(["--self-signed-name", "127.0.0.1", "--self-signed"])
-            .arg(files.path("tls"))
             .arg("--config")
             .arg(files.path("config.yaml"))
             .args(flags)
+            .envs(environment.iter().copied())
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(stderr)
@@ -93,9 +114,13 @@ impl Webhook {
             Some(Err(status)) => panic!("the webhook ended with {status}: {}", text()),
             None => panic!("the webhook did not serve within {BOUND:?}: {}", text()),
         };
-        let webhook = Self { child, pid, address, admin, log, files };
-        until(BOUND, async || webhook.is_ready().await.then_some(())).await.expect("a ready webhook");
-        webhook
+        Self { child, pid, address, admin, log, files }
+    }
+
+    /// Waits until it is ready.
+    pub(crate) async fn becomes_ready(&self) {
+        let ready = until(BOUND, async || self.is_ready().await.then_some(())).await;
+        ready.unwrap_or_else(|| panic!("not ready within {BOUND:?}: {:?}", self.log()));
     }
 
     /// Where it serves the API server.
@@ -113,7 +138,20 @@ impl Webhook {
         fs::read_to_string(self.files.path("tls/ca.crt")).expect("the CA of the webhook")
     }
 
-    async fn is_ready(&self) -> bool {
+    /// What tells this process from others.
+    pub(crate) fn pid(&self) -> u32 {
+        self.pid
+    }
+
+    /// What it has in memory, in KiB.
+    pub(crate) fn resident(&self) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.pid)).expect("a running process");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("its resident set");
+        line.trim().trim_end_matches(" kB").parse().expect("a number of KiB")
+    }
+
+    /// Whether it says that it is ready.
+    pub(crate) async fn is_ready(&self) -> bool {
         get(self.admin, "/readyz").await.is_some_and(|(status, _)| status == 200)
     }
 

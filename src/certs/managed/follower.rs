@@ -23,6 +23,7 @@ use crate::certs::load::Pair;
 use crate::certs::metrics::{CertificateMetrics, ReloadOutcome};
 use crate::certs::served::Served;
 use crate::certs::verify;
+use crate::cluster::ApiError;
 use crate::readiness::Condition;
 use crate::telemetry::{Once, chain};
 
@@ -142,7 +143,7 @@ impl Follower {
                 Some(found)
             }
             Err(error) => {
-                let reason = chain(&error);
+                let reason = chain(&ApiError::from(error));
                 if self.said_of_watch.is_news(&reason) {
                     tracing::warn!(reason, "certificates cannot be watched; what is served stays");
                 }

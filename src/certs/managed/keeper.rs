@@ -11,7 +11,7 @@ use k8s_openapi::api::core::v1::Secret;
 use kube::runtime::events::EventType;
 use thiserror::Error;
 use tokio::sync::watch;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use super::bundle::Bundle;
 use super::decide::{Memory, Step, Timing};
@@ -20,7 +20,7 @@ use super::material::{Fault, Material};
 use super::metrics::{Done, ManagedMetrics};
 use super::objects::{Objects, bundle_of, data_of, wipe_data};
 use crate::certs::load::rfc3339;
-use crate::cluster::Cluster;
+use crate::cluster::{ApiError, Cluster};
 use crate::leader::Leadership;
 use crate::telemetry::{Once, chain};
 
@@ -30,6 +30,8 @@ const TURN: Duration = Duration::from_secs(15);
 const RETRY: Duration = Duration::from_secs(3);
 /// How long a turn that somebody else's write came into is rested after.
 const CONTENDED: Duration = Duration::from_millis(200);
+/// How far apart the caBundle is written at least. Whoever else writes it would be answered each time, and answer.
+const APART: Duration = Duration::from_secs(1);
 /// The longest rest: the wall clock may be set.
 const LONGEST: Duration = Duration::from_secs(30);
 /// The shortest: certificates count in seconds.
@@ -46,23 +48,38 @@ enum KeeperError {
     NoConfiguration(String),
     #[error("the MutatingWebhookConfiguration {0} has no webhook; apply webhook-config again")]
     NoWebhook(String),
-    #[error("the MutatingWebhookConfiguration {name} cannot be read; check the ClusterRole keystow-webhook")]
-    ReadConfiguration { name: String, source: Box<kube::Error> },
-    #[error("the Secret {name} cannot be read; check the Role keystow-webhook")]
-    ReadSecret { name: String, source: Box<kube::Error> },
-    #[error("the caBundle of {name} cannot be written; check the ClusterRole keystow-webhook")]
-    WriteBundle { name: String, source: Box<kube::Error> },
-    #[error("the Secret {name} cannot be written; check the Role keystow-webhook")]
-    WriteSecret { name: String, source: Box<kube::Error> },
+    #[error(
+        "the MutatingWebhookConfiguration {name} cannot be read; check the ClusterRole keystow-webhook-certificates"
+    )]
+    ReadConfiguration { name: String, source: ApiError },
+    #[error("the Secret {name} cannot be read; check the Role keystow-webhook-certificates")]
+    ReadSecret { name: String, source: ApiError },
+    #[error("the caBundle of {name} cannot be written; check the ClusterRole keystow-webhook-certificates")]
+    WriteBundle { name: String, source: ApiError },
+    #[error("the Secret {name} cannot be written; check the Role keystow-webhook-certificates")]
+    WriteSecret { name: String, source: ApiError },
 }
 
 impl KeeperError {
+    /// What could not be done. Events are told apart by that: one with other words and the same action counts as the same
+    /// Event again.
+    fn action(&self) -> &'static str {
+        match self {
+            Self::Issue(_) => "IssueCertificate",
+            Self::NoConfiguration(_) | Self::NoWebhook(_) => "FindConfiguration",
+            Self::ReadConfiguration { .. } => "ReadConfiguration",
+            Self::ReadSecret { .. } => "ReadSecret",
+            Self::WriteBundle { .. } => "WriteCaBundle",
+            Self::WriteSecret { .. } => "WriteSecret",
+        }
+    }
+
     /// Whether somebody else wrote in between.
     fn is_contended(&self) -> bool {
-        let (Self::WriteBundle { source, .. } | Self::WriteSecret { source, .. }) = self else {
-            return false;
-        };
-        matches!(&**source, kube::Error::Api(status) if status.code == 409)
+        match self {
+            Self::WriteBundle { source, .. } | Self::WriteSecret { source, .. } => source.is_conflict(),
+            _ => false,
+        }
     }
 }
 
@@ -74,8 +91,13 @@ pub(super) struct Keeper {
     timing: Timing,
     metrics: ManagedMetrics,
     memory: Memory,
+    /// What of the Secret cannot be used, as it was told last.
     told: Vec<Fault>,
+    /// Why a step was not taken, as it was last logged, and as an Event says it, which may have failed too.
     said: Once,
+    failure_told: Option<String>,
+    /// When the caBundle was written last.
+    published: Option<Instant>,
 }
 
 /// A keeper that knows when to look.
@@ -102,6 +124,8 @@ impl Keeper {
             memory: Memory::default(),
             told: Vec::new(),
             said: Once::default(),
+            failure_told: None,
+            published: None,
         }
     }
 
@@ -112,19 +136,25 @@ impl Keeper {
 
     /// One step, bounded; returns how long to rest.
     async fn turn(&mut self, now: SystemTime) -> Duration {
-        let outcome = match timeout(TURN, self.step(now)).await {
+        let failure = match timeout(TURN, self.step(now)).await {
             Ok(Ok(rest)) => {
                 self.said.clear();
+                self.failure_told = None;
                 return rest;
             }
             Ok(Err(error)) if error.is_contended() => return CONTENDED,
-            Ok(Err(error)) => chain(&error),
-            Err(_) => "the API server did not answer in time".to_owned(),
+            Ok(Err(error)) => (error.action(), chain(&error)),
+            Err(_) => ("AskApiServer", "the API server did not answer in time".to_owned()),
         };
+        let (action, outcome) = failure;
         self.metrics.did(Done::Failed);
         if self.said.is_news(&outcome) {
             tracing::warn!(reason = outcome, "the certificates could not be kept; trying again");
-            self.cluster.tell(EventType::Warning, "CertificateNotKept", "KeepCertificate", outcome).await;
+        }
+        if self.failure_told.as_ref() != Some(&outcome)
+            && self.cluster.tell(EventType::Warning, "CertificateNotKept", action, outcome.clone()).await
+        {
+            self.failure_told = Some(outcome);
         }
         RETRY
     }
@@ -140,16 +170,21 @@ impl Keeper {
                 return Ok(rest.clamp(SHORTEST, LONGEST));
             }
             Step::Publish(wanted) => {
+                let since = self.published.map_or(APART, |published| published.elapsed());
+                if since < APART {
+                    return Ok(APART - since);
+                }
+                self.published = Some(Instant::now());
                 self.objects.publish(&configuration, wanted).await.map_err(|error| {
                     let name = self.objects.configuration.clone();
-                    KeeperError::WriteBundle { name, source: Box::new(error) }
+                    KeeperError::WriteBundle { name, source: error.into() }
                 })?;
             }
             Step::Forget | Step::Prepare | Step::Promote | Step::Renew => {
                 let after = self.timing.apply(&step, &material, &self.names, now)?;
                 self.objects.store(found, &after).await.map_err(|error| KeeperError::WriteSecret {
                     name: self.objects.secret.clone(),
-                    source: Box::new(error),
+                    source: error.into(),
                 })?;
                 self.tell(&step, &after).await;
             }
@@ -165,7 +200,7 @@ impl Keeper {
         let name = || self.objects.configuration.clone();
         let found = self.objects.configurations.get_opt(&self.objects.configuration).await;
         let found = found
-            .map_err(|error| KeeperError::ReadConfiguration { name: name(), source: Box::new(error) })?
+            .map_err(|error| KeeperError::ReadConfiguration { name: name(), source: error.into() })?
             .ok_or_else(|| KeeperError::NoConfiguration(name()))?;
         let bundle = bundle_of(&found).ok_or_else(|| KeeperError::NoWebhook(name()))?;
         Ok((found, bundle))
@@ -173,7 +208,7 @@ impl Keeper {
 
     async fn read_secret(&mut self) -> Result<(Option<Secret>, Material), KeeperError> {
         let mut found = self.objects.secrets.get_opt(&self.objects.secret).await.map_err(|error| {
-            KeeperError::ReadSecret { name: self.objects.secret.clone(), source: Box::new(error) }
+            KeeperError::ReadSecret { name: self.objects.secret.clone(), source: error.into() }
         })?;
         let mut data = found.as_mut().map(data_of).unwrap_or_default();
         let (material, faults) = Material::read(&data, &self.names);
@@ -184,12 +219,17 @@ impl Keeper {
         }
         if faults != self.told {
             for fault in &faults {
-                let note = format!(
-                    "{} of the Secret {} {}; it will be replaced",
-                    fault.key, self.objects.secret, fault.reason
-                );
                 tracing::warn!(key = fault.key, reason = fault.reason, "a part of the Secret cannot be used");
-                self.cluster.tell(EventType::Warning, "CertificateUnusable", "KeepCertificate", note).await;
+            }
+            let notes: Vec<_> =
+                faults.iter().map(|fault| format!("{} {}", fault.key, fault.reason)).collect();
+            if !notes.is_empty() {
+                let note = format!(
+                    "in the Secret {}, {}; it will be replaced",
+                    self.objects.secret,
+                    notes.join("; ")
+                );
+                self.cluster.tell(EventType::Warning, "CertificateUnusable", "ReadSecret", note).await;
             }
             self.told = faults;
         }

@@ -1,0 +1,119 @@
+//! keystow as it is installed in a cluster with the certificates it keeps itself: a namespace, the account with the shipped
+//! rights and no others, the shipped configuration, and replicas.
+//!
+//! Invariants: a replica has the account's token and nothing of the admin's; names that are of the whole cluster have the
+//! namespace in them, so that several installations live beside each other.
+
+use std::fs;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+
+use super::control_plane::ControlPlane;
+use super::webhook::{Files, TEST_LABEL, Webhook};
+
+const ACCOUNT: &str = "keystow-webhook";
+const CONFIGURATION: &str = include_str!("../../webhook-config/base/mutatingwebhookconfiguration.yaml");
+const CLUSTER_ROLE: &str = include_str!("../../webhook-config/base/clusterrole.yaml");
+const ROLE: &str = include_str!("../../webhook-config/base/role.yaml");
+
+/// An installation in a namespace of its own.
+pub(crate) struct Installation<'p> {
+    plane: &'p ControlPlane,
+    namespace: String,
+    files: Arc<Files>,
+}
+
+impl<'p> Installation<'p> {
+    /// Makes the namespace and the account with its rights; `program` with this configuration file is what will run.
+    pub(crate) async fn new(
+        plane: &'p ControlPlane,
+        namespace: &str,
+        program: &str,
+        configuration: &str,
+    ) -> Self {
+        plane.namespace(namespace, &[], &[]).await.expect("a namespace");
+        plane.service_account(namespace, ACCOUNT, &[]).await.expect("an account");
+        let files = Files::new(program, configuration);
+        let installation = Self { plane, namespace: namespace.to_owned(), files };
+        let here = format!("namespace: {namespace}");
+        let cluster_role = CLUSTER_ROLE
+            .replace("namespace: keystow", &here)
+            .replace("inject-keystow", &installation.configuration())
+            .replace("name: keystow-webhook-", &format!("name: {namespace}-webhook-"));
+        for manifest in [ROLE.replace("namespace: keystow", &here), cluster_role] {
+            plane.kubectl(&["apply", "-f", "-"], &manifest).await.expect("applied rights");
+        }
+        installation
+    }
+
+    /// The name of the MutatingWebhookConfiguration.
+    pub(crate) fn configuration(&self) -> String {
+        format!("inject-keystow-{}", self.namespace)
+    }
+
+    /// The namespace of keystow's own objects.
+    pub(crate) fn namespace(&self) -> &str {
+        &self.namespace
+    }
+
+    /// The files of the replicas.
+    pub(crate) fn files(&self) -> &Arc<Files> {
+        &self.files
+    }
+
+    /// Applies the shipped configuration, turned to `address`, without a caBundle, and confined to the namespaces that
+    /// have [`TEST_LABEL`] with the namespace's name.
+    pub(crate) async fn apply_configuration(&self, address: SocketAddr) {
+        let mut configuration: Value =
+            serde_saphyr::from_str(CONFIGURATION).expect("the shipped configuration");
+        configuration["metadata"]["name"] = json!(self.configuration());
+        for webhook in configuration["webhooks"].as_array_mut().expect("its webhooks") {
+            webhook["clientConfig"] = json!({"url": format!("https://{address}/mutate")});
+            webhook["namespaceSelector"]["matchLabels"][TEST_LABEL] = json!(self.namespace);
+        }
+        let applied = self.plane.kubectl(&["apply", "-f", "-"], &configuration.to_string()).await;
+        applied.expect("an applied configuration");
+    }
+
+    /// Starts a replica by this name, which is ready or not, with these further flags.
+    pub(crate) async fn replica(&self, name: &str, flags: &[&str]) -> Webhook {
+        self.replica_through(name, SocketAddr::from(([127, 0, 0, 1], self.plane.port())), flags).await
+    }
+
+    /// As [`Installation::replica`], with an API server at `address`.
+    pub(crate) async fn replica_through(&self, name: &str, address: SocketAddr, flags: &[&str]) -> Webhook {
+        let configuration = self.configuration();
+        let what = ["--webhook-configuration", &configuration];
+        let flags = [&what, flags].concat();
+        replica(self.plane, &self.namespace, &self.files, name, address, &flags).await
+    }
+}
+
+/// Starts a replica in `namespace`, with the credentials that its account has there, and an API server at `address`.
+pub(crate) async fn replica(
+    plane: &ControlPlane,
+    namespace: &str,
+    files: &Arc<Files>,
+    name: &str,
+    address: SocketAddr,
+    flags: &[&str],
+) -> Webhook {
+    let (ca, kubeconfig) = (files.path("ca.crt"), files.path(&format!("{name}.kubeconfig")));
+    fs::write(&ca, plane.ca_pem()).expect("a written CA");
+    let token = plane.kubectl(&["create", "token", ACCOUNT, "--namespace", namespace], "").await;
+    let token = token.expect("a token");
+    let cluster = json!({"server": format!("https://{address}"), "certificate-authority": ca});
+    let text = json!({
+        "apiVersion": "v1", "kind": "Config", "current-context": "test",
+        "clusters": [{"name": "test", "cluster": cluster}],
+        "users": [{"name": "keystow", "user": {"token": token.trim()}}],
+        "contexts": [{"name": "test", "context": {"cluster": "test", "user": "keystow"}}],
+    });
+    fs::write(&kubeconfig, text.to_string()).expect("a written kubeconfig");
+    let who = ["--namespace", namespace, "--pod-name", name, "--server-name", "127.0.0.1"];
+    let kubeconfig = kubeconfig.to_str().expect("a path in UTF-8");
+    let log = format!("{name}.log");
+    Webhook::spawn(Arc::clone(files), &log, &[&who, flags].concat(), &[("KUBECONFIG", kubeconfig)]).await
+}
