@@ -36,10 +36,6 @@ use std::time::Duration;
 
 use process::{Contestant, Material};
 
-/// As the program keystow has it: the constant answers are of this program.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 /// Those that take turns: keystow, and what it is compared with.
 const CONTESTANTS: [Contestant; 3] = [Contestant::Keystow, Contestant::SameAnswer, Contestant::Allowed];
 /// What the API server holds open is fewer; this is what a busy cluster's several API servers might be.

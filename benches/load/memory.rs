@@ -28,7 +28,7 @@ struct Seen {
 
 pub(crate) async fn measure(material: &Material) {
     screen::title(&format!(
-        "Memory in MiB, resident (of it private), {CONNECTIONS} connections x {STREAMS} streams, distinct pods"
+        "Memory in MiB, resident (of it no file's), {CONNECTIONS} connections x {STREAMS} streams, distinct pods"
     ));
     let mut table = Table::new(["", "idle", "1,000 pods", "5,000", "20,000", "60,000", "peak"]);
     let process = Process::start(Contestant::Allowed, material).await;
@@ -72,7 +72,7 @@ impl Seen {
     }
 
     fn row(&self, name: &str, table: &mut Table) {
-        let shown = |memory: Memory| format!("{:.1} ({:.1})", memory.resident, memory.private);
+        let shown = |memory: Memory| format!("{:.1} ({:.1})", memory.resident, memory.anonymous);
         let [first, second, third, last] = self.loaded.map(shown);
         table.row([
             name.to_owned(),

@@ -97,8 +97,8 @@ pub(crate) struct Memory {
     pub(crate) resident: f64,
     /// The most that was.
     pub(crate) peak: f64,
-    /// What is nobody else's: what would be free if it ended.
-    pub(crate) private: f64,
+    /// What is no file's: heap, stacks, buffers.
+    pub(crate) anonymous: f64,
 }
 
 impl Process {
@@ -158,7 +158,7 @@ impl Process {
         Memory {
             resident: mebibytes(&rollup, "Rss:"),
             peak: mebibytes(&status, "VmHWM:"),
-            private: mebibytes(&rollup, "Private_Clean:") + mebibytes(&rollup, "Private_Dirty:"),
+            anonymous: mebibytes(&rollup, "Anonymous:"),
         }
     }
 
