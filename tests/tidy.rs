@@ -48,9 +48,11 @@ fn roots() -> Vec<(PathBuf, PathBuf)> {
             let text = source::read(Path::new(manifest));
             let paths = text.lines().filter_map(|line| line.strip_prefix("path = \"")?.strip_suffix('"'));
             roots.extend(paths.filter(|path| path.ends_with(".rs")).map(|path| Path::new(base).join(path)));
+            // One whose entry names no path is where Cargo looks for it.
             let benches =
-                text.split("[[bench]]\nname = \"").skip(1).filter_map(|rest| rest.split('"').next());
-            roots.extend(benches.map(|name| Path::new(base).join(format!("benches/{name}.rs"))));
+                text.split("[[bench]]\nname = \"").skip(1).filter_map(|rest| rest.split_once("\"\n"));
+            let unplaced = benches.filter(|(_, rest)| !rest.starts_with("path = "));
+            roots.extend(unplaced.map(|(name, _)| Path::new(base).join(format!("benches/{name}.rs"))));
         }
     }
     roots.into_iter().map(|file| (file.clone(), parent(&file))).collect()
