@@ -15,9 +15,10 @@ use std::sync::{Arc, OnceLock};
 use clap::{Parser as _, ValueEnum};
 use keystow::certs::CertificateSource;
 use keystow::certs::load::{CertPath, KeyPath};
+use keystow::telemetry::traces::Traces;
 use keystow::telemetry::{self, LogSettings};
 use keystow::webhook::injector::Injector;
-use keystow::webhook::review::{Answer, Outcome, Record, Review};
+use keystow::webhook::review::{Answer, Operation, Outcome, Record, Review};
 use keystow::webhook::run::{Settings, run};
 use keystow::{config, shutdown};
 
@@ -83,6 +84,8 @@ fn allowed(uid: &str) -> (String, Record) {
         uid: uid.to_owned(),
         namespace: "demo".to_owned(),
         pod: "kees-example".to_owned(),
+        operation: Operation::Create,
+        dry_run: false,
         outcome: Outcome::Unchanged,
         operations: 0,
         warnings: 0,
@@ -92,7 +95,7 @@ fn allowed(uid: &str) -> (String, Record) {
 
 fn decided(body: &[u8]) -> (String, Record) {
     let settings = config::read("").unwrap_or_else(|mistakes| panic!("{mistakes:?}"));
-    match Injector::new(settings).answer(body) {
+    match Injector::new(settings.offline()).answer(body) {
         Answer::Reviewed { body, record } => (String::from_utf8(body).expect("JSON"), record),
         Answer::Malformed(error) => panic!("the first review: {error}"),
     }
@@ -113,7 +116,7 @@ pub(crate) fn main(arguments: impl Iterator<Item = OsString>) -> ExitCode {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("threads");
     runtime.block_on(async {
         let shutdown = shutdown::on_signals().expect("signals");
-        run(settings, review, shutdown).await.expect("a webhook that serves");
+        run(settings, review, Traces::default(), shutdown).await.expect("a webhook that serves");
     });
     ExitCode::SUCCESS
 }

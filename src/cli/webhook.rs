@@ -3,6 +3,7 @@
 mod cluster;
 
 use std::net::SocketAddr;
+use std::num::NonZero;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,6 +21,9 @@ use crate::telemetry::{self, LogFormat, LogSettings};
 use crate::webhook::injector::Injector;
 use crate::webhook::run::{RunError, Settings};
 use crate::{config, shutdown, webhook};
+
+/// A review takes microseconds: more threads than that, on a node with many processors and no limit, only take memory.
+const MOST_THREADS: usize = 4;
 
 /// Serve the admission webhook.
 ///
@@ -118,7 +122,9 @@ pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
     let find_uninjected = arguments.find_uninjected;
     let settings = settings(arguments).map_err(|error| Failure::new(EX_USAGE, error))?;
     let traces = Traces::from_environment();
+    let threads = std::thread::available_parallelism().map_or(1, NonZero::get).min(MOST_THREADS);
     let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(threads)
         .enable_all()
         .build()
         .map_err(|error| Failure::new(EX_UNAVAILABLE, format!("cannot start threads: {error}")))?;
