@@ -50,6 +50,16 @@ impl Change {
         self.action == Action::Remove
     }
 
+    /// About as many bytes as its JSON has: all of them, where nothing in its path is escaped.
+    fn size(&self) -> usize {
+        let value = match &self.action {
+            Action::Add(value) => value.as_str().len(),
+            Action::Remove => 0,
+            Action::Move { from } => from.len(),
+        };
+        self.path.len() + value + r#"{"op":"remove","from":"","path":""},"#.len()
+    }
+
     /// The operation (RFC 6902).
     pub fn operation(&self) -> PatchOperation {
         // Paths are made of field names, indices and escaped keys.
@@ -65,7 +75,8 @@ impl Change {
 
 /// The operations as a JSON Patch document: what serialising each [`Change::operation`] gives, without making them.
 pub fn to_json_patch(changes: &[Change]) -> String {
-    let mut text = String::from("[");
+    let mut text = String::with_capacity(changes.iter().map(Change::size).sum::<usize>() + 2);
+    text.push('[');
     for (index, change) in changes.iter().enumerate() {
         if index > 0 {
             text.push(',');

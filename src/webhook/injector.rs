@@ -84,7 +84,7 @@ impl<O> Request<'_, O> {
     }
 }
 
-/// The answer as JSON.
+/// The answer as JSON, but for the patch, which [`reply`] appends.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Reply<'a> {
@@ -98,10 +98,6 @@ struct Reply<'a> {
 struct Response<'a> {
     uid: &'a str,
     allowed: bool,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    patch_type: Option<&'static str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    patch: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     status: Option<Status>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -126,6 +122,8 @@ struct AuditAnnotations<'a> {
 
 const API_VERSION: &str = "admission.k8s.io/v1";
 const KIND: &str = "AdmissionReview";
+/// How a [`Reply`] ends: the response is its last field.
+const REPLY_END: &str = "}}";
 
 impl Injector {
     /// An injector with the operator's settings.
@@ -136,11 +134,11 @@ impl Injector {
     fn decide(&self, request: &Request<'_, Pod<'_>>) -> Answer {
         let Some(pod) = request.object.as_ref().filter(|_| request.is_pod_creation()) else {
             let warning = "keystow injects pods when they are created; this request is none of that".into();
-            return reply(Response { warnings: vec![warning], ..allowed(request) }, request.record(""));
+            return reply(Response { warnings: vec![warning], ..allowed(request) }, None, request.record(""));
         };
         let mut record = request.record(pod.name());
         match plan(pod, &request.namespace, &self.settings) {
-            Ok(Verdict::Skip(_)) => reply(allowed(request), record),
+            Ok(Verdict::Skip(_)) => reply(allowed(request), None, record),
             Ok(Verdict::Inject(plan)) => inject(request, &plan, record),
             Err(denial) => {
                 record.outcome = Outcome::Denied(reason(denial.kind));
@@ -150,7 +148,7 @@ impl Injector {
                     warnings: warnings(&denial.warnings),
                     ..allowed(request)
                 };
-                reply(response, record)
+                reply(response, None, record)
             }
         }
     }
@@ -199,18 +197,17 @@ fn allowed<'a, O>(request: &'a Request<'_, O>) -> Response<'a> {
 
 fn inject(request: &Request<'_, Pod<'_>>, plan: &Plan, mut record: Record) -> Answer {
     let mut response = Response { warnings: warnings(&plan.warnings), ..allowed(request) };
+    let mut patch = None;
     if !plan.injected.is_empty() {
         let injected = cut(&plan.injected.join(","), 1024).into_owned();
         response.audit_annotations = Some(AuditAnnotations { injected, hash: &plan.hash });
     }
     if !plan.changes.is_empty() {
-        let patch = to_json_patch(&plan.changes);
-        response.patch_type = Some("JSONPatch");
-        response.patch = Some(base64::engine::general_purpose::STANDARD.encode(patch));
+        patch = Some(to_json_patch(&plan.changes));
         record.outcome = Outcome::Injected;
         record.operations = plan.changes.len();
     }
-    reply(response, record)
+    reply(response, patch.as_deref(), record)
 }
 
 /// The pod in the review is not one, or no answer can be written: refused, since it was to be injected.
@@ -219,7 +216,7 @@ fn unreadable<O>(request: &Request<'_, O>, failure: &serde_json::Error) -> Answe
     record.outcome = Outcome::Denied(DenialReason::Unreadable);
     let message =
         format!("the object of the request is not a pod as Kubernetes writes it: {}", place(failure));
-    reply(Response { allowed: false, status: Some(refusal(message)), ..allowed(request) }, record)
+    reply(Response { allowed: false, status: Some(refusal(message)), ..allowed(request) }, None, record)
 }
 
 /// Where JSON goes wrong. The parser's own words may quote a value.
@@ -236,14 +233,25 @@ fn refusal(message: String) -> Status {
     Status { status: "Failure", reason: "Invalid", code: 422, message }
 }
 
-fn reply(response: Response<'_>, mut record: Record) -> Answer {
+/// Writes the answer. The patch is most of it: as base64 it has nothing that JSON would escape, and so it goes straight into the
+/// text.
+fn reply(response: Response<'_>, patch: Option<&str>, mut record: Record) -> Answer {
     record.warnings = response.warnings.len();
     let reply = Reply { api_version: API_VERSION, kind: KIND, response };
-    match serde_json::to_vec(&reply) {
-        Ok(body) => Answer::Reviewed { body, record },
+    let mut body = match serde_json::to_string(&reply) {
+        Ok(body) => body,
         // Strings and numbers can always be written.
-        Err(failure) => Answer::Malformed(format!("no answer can be written: {failure}")),
+        Err(failure) => return Answer::Malformed(format!("no answer can be written: {failure}")),
+    };
+    if let Some((start, patch)) = body.strip_suffix(REPLY_END).map(str::len).zip(patch) {
+        body.truncate(start);
+        body.reserve_exact(patch.len().div_ceil(3) * 4 + 64);
+        body.push_str(r#","patchType":"JSONPatch","patch":""#);
+        base64::engine::general_purpose::STANDARD.encode_string(patch, &mut body);
+        body.push('"');
+        body.push_str(REPLY_END);
     }
+    Answer::Reviewed { body: body.into_bytes(), record }
 }
 
 fn reason(kind: DenialKind) -> DenialReason {
