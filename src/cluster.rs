@@ -78,6 +78,7 @@ pub struct Cluster {
     lease: String,
     configuration: String,
     replica: String,
+    identity: String,
     pod: ObjectReference,
     recorder: Recorder,
 }
@@ -107,7 +108,8 @@ impl Cluster {
         let reporter = Reporter { controller: REPORTER.to_owned(), instance: Some(replica.clone()) };
         let recorder = Recorder::new(client.clone(), reporter);
         let ClusterSettings { lease, configuration, .. } = settings.clone();
-        Ok(Self { client, namespace, lease, configuration, replica, pod, recorder })
+        let identity = format!("{replica}_{}", unique());
+        Ok(Self { client, namespace, lease, configuration, replica, identity, pod, recorder })
     }
 
     /// Talks to the API server.
@@ -134,10 +136,16 @@ impl Cluster {
         &self.configuration
     }
 
-    /// What tells this replica from the others.
+    /// The name of this replica's Pod.
     #[must_use]
     pub fn replica(&self) -> &str {
         &self.replica
+    }
+
+    /// What tells this process from all others, also from one that was given the same name.
+    #[must_use]
+    pub fn identity(&self) -> &str {
+        &self.identity
     }
 
     /// Writes an Event about this replica: `reason` and `action` in CamelCase, `note` a sentence. Yields whether it was
@@ -163,6 +171,14 @@ impl Cluster {
         }
         false
     }
+}
+
+/// Hexadecimal digits that no other process has.
+fn unique() -> String {
+    let mut bytes = [0_u8; 8];
+    // Without randomness no TLS would come about either.
+    let _ = aws_lc_rs::rand::fill(&mut bytes);
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// What a pod's name is to its containers.

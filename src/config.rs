@@ -20,6 +20,7 @@ mod stores;
 mod version;
 
 use std::fmt;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use crate::inject::{KubernetesVersion, Settings};
@@ -29,6 +30,9 @@ use report::{Place, Report};
 
 pub use report::Mistake;
 pub use version::{VersionError, settle};
+
+/// The longest file, in bytes: what a ConfigMap holds.
+const LONGEST: u64 = 1 << 20;
 
 /// What the file means.
 #[derive(Debug, Clone)]
@@ -96,12 +100,18 @@ impl Configuration {
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
     /// The file cannot be read.
-    #[error("cannot read the configuration {}: {source}", path.display())]
+    #[error("cannot read the configuration {}: {source}; give a file of YAML in UTF-8", path.display())]
     Read {
         /// The file.
         path: PathBuf,
         /// The system's words.
         source: std::io::Error,
+    },
+    /// The file is longer than a ConfigMap can be.
+    #[error("the configuration {} is longer than {LONGEST} bytes; give the file that is meant", path.display())]
+    TooLong {
+        /// The file.
+        path: PathBuf,
     },
     /// The file says something that cannot be meant.
     #[error("{}", listed(path, mistakes))]
@@ -124,6 +134,18 @@ fn listed(file: &Path, mistakes: &[Mistake]) -> String {
     text
 }
 
+/// The file's text, as far as a configuration goes.
+fn text_of(path: &Path) -> Result<String, ConfigError> {
+    let cannot = |source| ConfigError::Read { path: path.to_owned(), source };
+    let mut text = String::new();
+    let file = std::fs::File::open(path).map_err(cannot)?;
+    file.take(LONGEST + 1).read_to_string(&mut text).map_err(cannot)?;
+    if text.len() as u64 > LONGEST {
+        return Err(ConfigError::TooLong { path: path.to_owned() });
+    }
+    Ok(text)
+}
+
 /// Reads the file; without one, the defaults.
 ///
 /// # Errors
@@ -131,8 +153,7 @@ fn listed(file: &Path, mistakes: &[Mistake]) -> String {
 /// When it cannot be read, or with all its mistakes.
 pub fn load(path: Option<&Path>) -> Result<Configuration, ConfigError> {
     let text = match path {
-        Some(path) => std::fs::read_to_string(path)
-            .map_err(|source| ConfigError::Read { path: path.to_owned(), source })?,
+        Some(path) => text_of(path)?,
         None => String::new(),
     };
     let path = path.unwrap_or(Path::new("(none)"));

@@ -74,7 +74,7 @@ impl Campaign {
         let campaign = Self {
             leases: Api::namespaced(cluster.client().clone(), cluster.namespace()),
             name: cluster.lease().to_owned(),
-            ballot: Ballot::new(cluster.replica()),
+            ballot: Ballot::new(cluster.identity()),
             renewed: None,
             leading,
             gauge,
@@ -155,7 +155,11 @@ impl Campaign {
 
     fn complain(&mut self, reason: &str) {
         if self.said.is_news(reason) {
-            tracing::warn!(lease = self.name, reason, "the Lease of the leader could not be read or written");
+            tracing::warn!(
+                lease = self.name,
+                reason,
+                "the Lease of the leader could not be read or written; trying again"
+            );
         }
     }
 

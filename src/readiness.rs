@@ -67,6 +67,16 @@ pub struct Condition {
 }
 
 impl Condition {
+    /// Says more closely what is missing.
+    pub fn says(&mut self, name: &'static str) {
+        let mut state = self.readiness.lock();
+        if let Some(missing) = state.missing.iter_mut().find(|missing| **missing == self.name) {
+            *missing = name;
+        }
+        drop(state);
+        self.name = name;
+    }
+
     /// Says that it is true.
     pub fn release(self) {
         let mut state = self.readiness.lock();
@@ -85,6 +95,17 @@ impl fmt::Debug for Condition {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_condition_can_say_more_and_is_released_all_the_same() {
+        let readiness = Readiness::new();
+        let (mut first, second) = (readiness.condition("first"), readiness.condition("second"));
+        first.says("first, for a reason");
+        assert_eq!(readiness.missing(), ["first, for a reason", "second"]);
+        first.release();
+        second.release();
+        assert!(readiness.missing().is_empty());
+    }
 
     #[test]
     fn ready_when_nothing_is_owed() {

@@ -93,6 +93,14 @@ pub enum TelemetryError {
         /// What was given.
         found: String,
     },
+    /// A word of the filter is no level.
+    #[error(
+        "the log level {found:?} is not known; give error, warn, info, debug or trace, or levels by module, such as `info,keystow::certs=debug`"
+    )]
+    Level {
+        /// The word.
+        found: String,
+    },
     /// The process logs already.
     #[error("logging is set up already; set it up once, at the start of the process")]
     Twice(#[source] TryInitError),
@@ -126,6 +134,12 @@ pub fn subscriber<W>(
 where
     W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
 {
+    // To the library such a word is the name of a target, and everything else is off then.
+    let is_unknown = |word: &&str| !word.contains(['=', '[', ':']) && word.parse::<LevelFilter>().is_err();
+    let mut words = settings.filter.split(',').map(str::trim).filter(|word| !word.is_empty());
+    if let Some(word) = words.find(is_unknown) {
+        return Err(TelemetryError::Level { found: word.to_owned() });
+    }
     let filter = EnvFilter::builder()
         .parse(&settings.filter)
         .map_err(|source| TelemetryError::Filter { found: settings.filter.clone(), source })?;
@@ -142,14 +156,14 @@ where
 /// | target | ceiling |
 /// |---|---|
 /// | `keystow` and what is below it | none: no line of it holds an object or a value |
-/// | `kube_client::client` | error: its warnings quote whole answers of the API server that it cannot read |
+/// | `kube_client::client` | none of it: it quotes whole answers of the API server, and fails aloud at each attempt |
 /// | `kube_runtime` | error: it warns each time that it tries a watch again, of which keystow has one line itself |
 /// | every other library | warn: what is below may hold requests, answers and headers, and changes with each version |
 #[must_use]
 pub fn ceiling(target: &str) -> LevelFilter {
     match target.split_once("::").unwrap_or((target, "")) {
         ("keystow", _) => LevelFilter::TRACE,
-        ("kube_client", path) if path == "client" || path.starts_with("client::") => LevelFilter::ERROR,
+        ("kube_client", path) if path == "client" || path.starts_with("client::") => LevelFilter::OFF,
         ("kube_runtime", _) => LevelFilter::ERROR,
         _ => LevelFilter::WARN,
     }
@@ -270,7 +284,7 @@ mod tests {
                 tracing::info!(target: "keystowaway", "quiet");
                 tracing::warn!(target: "kube_client::client::builder", "quiet");
                 tracing::warn!(target: "kube_client::config", "loud");
-                tracing::error!(target: "kube_client::client", "loud");
+                tracing::error!(target: "kube_client::client", "quiet");
                 tracing::error!(target: "keystow", "loud");
             });
             assert!(!text.contains("quiet"), "{filter}: {text}");
@@ -279,6 +293,22 @@ mod tests {
         let settings = LogSettings { filter: "trace".to_owned(), ..LogSettings::default() };
         let text = logged(&settings, false, || tracing::trace!(target: "keystow::certs", "fine"));
         assert!(text.contains("fine"), "{text}");
+    }
+
+    #[test]
+    fn a_word_that_is_no_level_is_refused_and_does_not_silence_everything() {
+        for filter in ["inof", "foo", "info,verbose", "keystow::certs"] {
+            let settings = LogSettings { filter: filter.to_owned(), ..LogSettings::default() };
+            let refused = subscriber(&settings, std::io::sink, false).err();
+            let is_right = filter == "keystow::certs";
+            assert_eq!(refused.is_none(), is_right, "{filter}: {refused:?}");
+        }
+        for filter in
+            ["info", "WARN", "off", "info,keystow=debug", "keystow[span]=debug", "", "info, h2=warn"]
+        {
+            let settings = LogSettings { filter: filter.to_owned(), ..LogSettings::default() };
+            assert!(subscriber(&settings, std::io::sink, false).is_ok(), "{filter}");
+        }
     }
 
     #[test]

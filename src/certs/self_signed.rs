@@ -24,7 +24,7 @@ use rustls::pki_types::pem::PemObject as _;
 use thiserror::Error;
 
 use super::load::{self, CertPath, KeyPath, Pem};
-use super::verify;
+use super::verify::{self, Names};
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 /// Long enough for a trial, short enough that nobody builds on it.
@@ -117,7 +117,7 @@ fn usable(made: &Made, names: &[String], now: SystemTime) -> Option<()> {
     let pair = load::parse(&pem, &made.cert, &made.key, now).ok()?;
     let ca = CertificateDer::from_pem_file(&made.ca).ok()?;
     let later = now + LEFT_FOR_REUSE;
-    verify::is_accepted(std::iter::once(&ca), &pair.certified.cert, names, later).then_some(())
+    verify::is_accepted(std::iter::once(&ca), &pair.certified.cert, Names::All(names), later).then_some(())
 }
 
 /// PEM texts.

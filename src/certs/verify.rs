@@ -10,22 +10,31 @@ use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 
 use super::tls::provider;
 
-/// Whether `chain`, leaf first, is accepted under each of `names` at the time `at`.
+/// What a server is called by.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Names<'n> {
+    /// Each of these must do.
+    All(&'n [String]),
+    /// One of these must do.
+    Any(&'n [String]),
+}
+
+/// Whether `chain`, leaf first, is accepted under `names` at the time `at`.
 pub(super) fn is_accepted<'c>(
     roots: impl Iterator<Item = &'c CertificateDer<'static>>,
     chain: &[CertificateDer<'static>],
-    names: &[String],
+    names: Names<'_>,
     at: SystemTime,
 ) -> bool {
-    accepted(roots, chain, names, at).is_some()
+    accepted(roots, chain, names, at).unwrap_or_default()
 }
 
 fn accepted<'c>(
     roots: impl Iterator<Item = &'c CertificateDer<'static>>,
     chain: &[CertificateDer<'static>],
-    names: &[String],
+    names: Names<'_>,
     at: SystemTime,
-) -> Option<()> {
+) -> Option<bool> {
     let mut store = RootCertStore::empty();
     for root in roots {
         // One that cannot be a root verifies nothing; the others may.
@@ -35,9 +44,12 @@ fn accepted<'c>(
         WebPkiServerVerifier::builder_with_provider(Arc::new(store), Arc::new(provider())).build().ok()?;
     let (leaf, intermediates) = chain.split_first()?;
     let at = UnixTime::since_unix_epoch(at.duration_since(UNIX_EPOCH).ok()?);
-    for name in names {
-        let name = ServerName::try_from(name.as_str()).ok()?;
-        verifier.verify_server_cert(leaf, intermediates, &name, &[], at).ok()?;
-    }
-    Some(())
+    let does = |name: &String| {
+        ServerName::try_from(name.as_str())
+            .is_ok_and(|name| verifier.verify_server_cert(leaf, intermediates, &name, &[], at).is_ok())
+    };
+    Some(match names {
+        Names::All(names) => names.iter().all(does),
+        Names::Any(names) => names.iter().any(does),
+    })
 }

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use self::cluster::{ClusterArguments, ManagedArguments};
+use self::cluster::{ClusterArguments, ManagedArguments, server_name};
 use super::{EX_SOFTWARE, EX_UNAVAILABLE, EX_USAGE, Failure, write_result};
 use crate::certs::CertificateSource;
 use crate::certs::clients::ClientSettings;
@@ -25,10 +25,16 @@ use crate::{config, shutdown, webhook};
 /// A review takes microseconds: more threads than that, on a node with many processors and no limit, only take memory.
 const MOST_THREADS: usize = 4;
 
+const SHORTEST_INTERVAL: Duration = Duration::from_millis(100);
+
 /// Serve the admission webhook.
 ///
-/// Answers POST /mutate over HTTPS, and /livez, /readyz and /metrics over plain HTTP on a second address. SIGTERM
-/// drains: not ready, wait for endpoints to catch up, finish what is in flight, exit 0. A second signal aborts.
+/// Answers POST /mutate over HTTPS, and /livez, /readyz and /metrics over plain
+/// HTTP on a second address. SIGTERM drains: not ready, wait for endpoints to
+/// catch up, finish what is in flight, exit 0. A second signal aborts.
+///
+/// Exit codes: 64 wrong flags, configuration or certificate; 69 an address or the
+/// API server cannot be had, or aborted; 74 the result cannot be written.
 ///
 /// Examples:
 ///   keystow webhook --self-managed
@@ -64,7 +70,13 @@ pub(super) struct Arguments {
     )]
     tls_cert: Option<PathBuf>,
     /// The private key in PEM.
-    #[arg(long, value_name = "FILE", requires = "tls_cert", env = "KEYSTOW_TLS_KEY")]
+    #[arg(
+        long,
+        value_name = "FILE",
+        requires = "tls_cert",
+        conflicts_with_all = ["self_managed", "self_signed"],
+        env = "KEYSTOW_TLS_KEY"
+    )]
     tls_key: Option<PathBuf>,
     /// Make a certificate in this directory, for trying it out; ca.crt in it is the caBundle.
     #[arg(long, value_name = "DIRECTORY", env = "KEYSTOW_SELF_SIGNED")]
@@ -74,11 +86,12 @@ pub(super) struct Arguments {
         long,
         value_name = "NAME",
         requires = "self_signed",
-        default_value = "keystow-webhook.keystow.svc"
+        default_value = "keystow-webhook.keystow.svc",
+        value_parser = server_name
     )]
     self_signed_name: Vec<String>,
     /// How often the certificate's files are looked at.
-    #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = parse_duration)]
+    #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = interval)]
     tls_interval: Duration,
     /// Serve only callers with a certificate of this CA (PEM), such as an API server that presents one.
     #[arg(long, value_name = "FILE", env = "KEYSTOW_CLIENT_CA")]
@@ -131,9 +144,13 @@ pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
     let ended = runtime.block_on(async {
         let shutdown =
             shutdown::on_signals().map_err(|error| Failure::new(EX_UNAVAILABLE, telemetry::chain(&error)))?;
-        let injection = config::settle(configuration, &settings.cluster)
-            .await
-            .map_err(|error| Failure::new(EX_UNAVAILABLE, telemetry::chain(&error)))?;
+        let injection = tokio::select! {
+            injection = config::settle(configuration, &settings.cluster) => {
+                injection.map_err(|error| Failure::new(EX_UNAVAILABLE, telemetry::chain(&error)))?
+            }
+            // Nothing is served yet that would have to be drained.
+            () = shutdown.draining() => return Ok(()),
+        };
         let judge = || Judge { domain: injection.domain.clone(), layout: injection.layout };
         let settings = Settings { find_uninjected: find_uninjected.then(judge), ..settings };
         let injector = Arc::new(Injector::new(injection));
@@ -150,6 +167,12 @@ pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
     // After an abort, too, which cuts requests: the bound is short, and the last spans tell of it.
     traces.finish(FINISH_WITHIN);
     ended
+}
+
+/// How often something is done: not all the time.
+fn interval(text: &str) -> Result<Duration, String> {
+    let interval = parse_duration(text).map_err(|error| error.to_string())?;
+    if interval < SHORTEST_INTERVAL { Err("give 100ms or more".to_owned()) } else { Ok(interval) }
 }
 
 fn settings(arguments: Arguments) -> Result<Settings, TimingError> {

@@ -28,6 +28,18 @@ impl ApiError {
         self.status().is_some_and(|status| status.code == 409)
     }
 
+    /// Whether the right is missing (403).
+    #[must_use]
+    pub fn is_forbidden(&self) -> bool {
+        self.status().is_some_and(|status| status.code == 403)
+    }
+
+    /// Whether the object cannot be written like that (422).
+    #[must_use]
+    pub fn is_invalid(&self) -> bool {
+        self.status().is_some_and(|status| status.code == 422)
+    }
+
     fn status(&self) -> Option<&Status> {
         match &self.0 {
             Cause::Client(kube::Error::Api(status)) | Cause::Ended(status) => Some(status),

@@ -26,7 +26,7 @@ pub fn chain(error: &Cause) -> String {
     }
     texts
         .into_iter()
-        .reduce(|line, text| if line.ends_with(&text) { line } else { line + ": " + &text })
+        .reduce(|line, text| if line.contains(&text) { line } else { line + ": " + &text })
         .unwrap_or_default()
 }
 

@@ -184,6 +184,38 @@ async fn with_another_writer_of_the_ca_bundle_it_does_not_race() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_replica_with_one_more_name_is_ready_and_its_leadership_adds_the_name() {
+    let Some(cluster) = Cluster::start("one-more-name").await else { return };
+    let mut old = first(&cluster).await;
+    let more = ["--self-managed", "--server-name=keystow.example", "--drain-delay=1s"];
+    let new = cluster.installation.replica("second", &more).await;
+    new.becomes_ready().await;
+    let before = cluster.secret_key("tls.crt").await.unwrap();
+    old.terminate().await;
+    assert_eq!(old.exit_code().await, Some(0));
+    let renewed = async || cluster.secret_key("tls.crt").await.filter(|leaf| *leaf != before);
+    until(SOON, renewed).await.expect("a leaf for all names");
+    assert!(new.is_ready().await);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_two_replicas_with_one_name_one_leads() {
+    let Some(cluster) = Cluster::start("same-name").await else { return };
+    let first = first(&cluster).await;
+    let second = cluster.installation.replica("second", &["--self-managed", "--pod-name=first"]).await;
+    second.becomes_ready().await;
+    let replicas = [first, second];
+    // Several looks at the Lease later there is still one.
+    let began = Instant::now();
+    while began.elapsed() < Duration::from_secs(6) {
+        let leads =
+            [metric(&replicas[0], "keystow_leader").await, metric(&replicas[1], "keystow_leader").await];
+        assert!(leads.iter().sum::<f64>() <= 1.0, "{leads:?}");
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_deleted_secret_is_made_again_and_nobody_is_refused_meanwhile() {
     let Some(cluster) = Cluster::start("deleted").await else { return };
     let replica = first(&cluster).await;

@@ -145,3 +145,44 @@ fn a_flag_wins_over_its_variable() {
     assert_ne!(text(&output.stdout), keystow::config::read(&full()).unwrap().to_yaml().unwrap());
     assert!(text(&output.stdout).contains("layout: kees"));
 }
+
+/// Each once started, and then looped, stayed silent, or panicked.
+#[test]
+fn flags_that_cannot_be_meant_are_refused_at_start() {
+    for (flags, words) in [
+        (&["--self-managed", "--server-name="][..], "give a DNS name"),
+        (&["--self-managed", "--server-name", "a b"], "give a DNS name"),
+        (&["--self-signed=x", "--self-signed-name="], "give a DNS name"),
+        (&["--self-managed", "--lease="], "--lease"),
+        (&["--self-managed", "--certificate-secret", "A_b"], "--certificate-secret"),
+        (&["--self-managed", "--namespace", "K S"], "--namespace"),
+        (&["--self-managed", "--webhook-configuration", "../x"], "--webhook-configuration"),
+        (&["--self-managed", "--tls-key", "x"], "cannot be used with"),
+        (&["--self-managed", "--leaf-lifetime=300d"], "--ca-lifetime"),
+        (&["--tls-cert=x", "--tls-key=x", "--tls-interval=0s"], "100ms or more"),
+        (&["--self-managed", "--log=inof"], "give error, warn, info, debug or trace"),
+    ] {
+        let output = webhook(flags, &[]);
+        let said = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(64), "{flags:?}: {said}");
+        assert!(said.contains(words), "{flags:?}: {said}");
+    }
+}
+
+#[test]
+fn a_file_that_is_no_configuration_is_refused_in_plain_words() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("config.yaml");
+    let deep = format!("injection: {}{}", "[".repeat(200), "]".repeat(200));
+    for (content, words) in [
+        ("layout: kees\n---\nlayout: keystow\n", "more than one document"),
+        (deep.as_str(), "nested too deep"),
+        (&"# long\n".repeat(200_000), "longer than"),
+    ] {
+        fs::write(&file, content).unwrap();
+        let output = webhook(&["--check-config", "--config", file.to_str().unwrap()], &[]);
+        let said = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(64), "{said}");
+        assert!(said.contains(words), "{said}");
+    }
+}

@@ -112,7 +112,9 @@ pub(crate) async fn replica(
         "contexts": [{"name": "test", "context": {"cluster": "test", "user": "keystow"}}],
     });
     fs::write(&kubeconfig, text.to_string()).expect("a written kubeconfig");
-    let who = ["--namespace", namespace, "--pod-name", name, "--server-name", "127.0.0.1"];
+    let named = flags.iter().any(|flag| flag.starts_with("--pod-name"));
+    let pod = if named { &[][..] } else { &["--pod-name", name] };
+    let who = [&["--namespace", namespace, "--server-name", "127.0.0.1"], pod].concat();
     let kubeconfig = kubeconfig.to_str().expect("a path in UTF-8");
     let log = format!("{name}.log");
     Webhook::spawn(Arc::clone(files), &log, &[&who, flags].concat(), &[("KUBECONFIG", kubeconfig)]).await

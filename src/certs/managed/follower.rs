@@ -2,6 +2,9 @@
 //!
 //! Flow: both objects are watched; each change, and each look at the clock, is judged anew ([`judge`]).
 //!
+//! A pair for one of the names will do: a replica that was given one more is ready with the leaf of before, and when it leads, the
+//! keeper signs one for all. Else a rollout would wait for a leader that waits for the rollout.
+//!
 //! Invariants: a pair that API servers trust is not replaced by one that they do not; an expired one never comes in;
 //! whatever happens to the API server, what is served stays.
 
@@ -22,7 +25,7 @@ use super::objects::{Objects, bundle_of, data_of, wipe_data};
 use crate::certs::load::Pair;
 use crate::certs::metrics::{CertificateMetrics, ReloadOutcome};
 use crate::certs::served::Served;
-use crate::certs::verify;
+use crate::certs::verify::{self, Names};
 use crate::cluster::ApiError;
 use crate::readiness::Condition;
 use crate::telemetry::{Once, chain};
@@ -44,7 +47,23 @@ pub(super) struct Follower {
     offered: Option<Pair>,
     bundle: Bundle,
     said: Once,
-    said_of_watch: Once,
+    said_of_watches: [Once; 2],
+}
+
+/// What is watched.
+#[derive(Debug, Clone, Copy)]
+enum Watched {
+    Secret,
+    Configuration,
+}
+
+impl Watched {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Secret => "the Secret",
+            Self::Configuration => "the MutatingWebhookConfiguration",
+        }
+    }
 }
 
 /// What follows from what is there.
@@ -66,7 +85,7 @@ pub(super) fn judge(
 ) -> Verdict {
     let is_good = |pair: &Pair| {
         let roots = bundle.iter().map(super::bundle::CaCertificate::der);
-        verify::is_accepted(roots, &pair.certified.cert, names, now)
+        verify::is_accepted(roots, &pair.certified.cert, Names::Any(names), now)
     };
     let serving_is_good = serving.is_some_and(is_good);
     let is_other = |pair: &&Pair| serving.is_none_or(|serving| serving.certified.cert != pair.certified.cert);
@@ -102,7 +121,7 @@ impl Follower {
             offered: None,
             bundle: Bundle::default(),
             said: Once::default(),
-            said_of_watch: Once::default(),
+            said_of_watches: Default::default(),
         }
     }
 
@@ -116,15 +135,15 @@ impl Follower {
         loop {
             tokio::select! {
                 found = seen(&mut secrets) => {
-                    if let Some(found) = self.watched(found) {
+                    if let Some(found) = self.watched(Watched::Secret, found) {
                         let mut data = found.map(|mut secret| data_of(&mut secret)).unwrap_or_default();
-                        let (material, _) = Material::read(&data, &self.names);
+                        let (material, _) = Material::read(&data, Names::Any(&self.names));
                         wipe_data(&mut data);
                         self.take(&material);
                     }
                 }
                 found = seen(&mut configurations) => {
-                    if let Some(found) = self.watched(found) {
+                    if let Some(found) = self.watched(Watched::Configuration, found) {
                         self.bundle = found.and_then(|found| bundle_of(&found)).unwrap_or_default();
                     }
                 }
@@ -135,17 +154,19 @@ impl Follower {
     }
 
     /// What was seen of an object; nothing where the watch failed, which is tried again.
-    fn watched<K>(&mut self, found: Result<Option<K>, watcher::Error>) -> Option<Option<K>> {
+    fn watched<K>(&mut self, which: Watched, found: Result<Option<K>, watcher::Error>) -> Option<Option<K>> {
+        let said = &mut self.said_of_watches[which as usize];
         match found {
             Ok(found) => {
-                self.said_of_watch.clear();
+                said.clear();
                 self.changes.send_replace(());
                 Some(found)
             }
             Err(error) => {
                 let reason = chain(&ApiError::from(error));
-                if self.said_of_watch.is_news(&reason) {
-                    tracing::warn!(reason, "certificates cannot be watched; what is served stays");
+                if said.is_news(&reason) {
+                    let object = which.as_str();
+                    tracing::warn!(object, reason, "cannot be watched, trying again; what is served stays");
                 }
                 None
             }
@@ -172,6 +193,9 @@ impl Follower {
         }
         self.metrics.is_trusted(verdict.trusted);
         if verdict.trusted {
+            if self.said.last().is_some() {
+                tracing::info!("API servers trust the served certificate");
+            }
             self.said.clear();
             if let Some(ready) = self.ready.take() {
                 ready.release();
@@ -179,10 +203,15 @@ impl Follower {
             return;
         }
         let reason = match &self.serving {
-            None => "there is no certificate that can be served; the leader makes one",
-            Some(pair) if pair.check_time(&cert_path(), now).is_err() => "the served certificate has expired",
-            Some(_) => "the caBundle has not the CA of the served certificate; the leader writes it",
+            None => "certificate: none that can be served; the leader makes one",
+            Some(pair) if pair.check_time(&cert_path(), now).is_err() => {
+                "certificate: expired; the leader renews it"
+            }
+            Some(_) => "certificate: its CA is not in the caBundle; the leader writes it",
         };
+        if let Some(ready) = &mut self.ready {
+            ready.says(reason);
+        }
         if self.said.is_news(reason) {
             tracing::warn!(reason, "API servers cannot call this replica");
         }

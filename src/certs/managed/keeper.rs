@@ -20,6 +20,7 @@ use super::material::{Fault, Material};
 use super::metrics::{Done, ManagedMetrics};
 use super::objects::{Objects, bundle_of, data_of, wipe_data};
 use crate::certs::load::rfc3339;
+use crate::certs::verify::Names;
 use crate::cluster::{ApiError, Cluster};
 use crate::leader::Leadership;
 use crate::telemetry::{Once, chain};
@@ -48,16 +49,25 @@ enum KeeperError {
     NoConfiguration(String),
     #[error("the MutatingWebhookConfiguration {0} has no webhook; apply webhook-config again")]
     NoWebhook(String),
-    #[error(
-        "the MutatingWebhookConfiguration {name} cannot be read; check the ClusterRole keystow-webhook-certificates"
-    )]
+    #[error("the MutatingWebhookConfiguration {name} cannot be read{}", hint(source, "ClusterRole"))]
     ReadConfiguration { name: String, source: ApiError },
-    #[error("the Secret {name} cannot be read; check the Role keystow-webhook-certificates")]
+    #[error("the Secret {name} cannot be read{}", hint(source, "Role"))]
     ReadSecret { name: String, source: ApiError },
-    #[error("the caBundle of {name} cannot be written; check the ClusterRole keystow-webhook-certificates")]
+    #[error("the caBundle of {name} cannot be written{}", hint(source, "ClusterRole"))]
     WriteBundle { name: String, source: ApiError },
-    #[error("the Secret {name} cannot be written; check the Role keystow-webhook-certificates")]
+    #[error("the Secret {name} cannot be written{}", hint(source, "Role"))]
     WriteSecret { name: String, source: ApiError },
+}
+
+/// What to do about a refusal; where there was no answer, the cause says it.
+fn hint(refusal: &ApiError, kind: &str) -> String {
+    if refusal.is_forbidden() {
+        format!("; check the {kind} keystow-webhook-certificates and its binding")
+    } else if refusal.is_invalid() {
+        "; if it is immutable, or of another type, delete it, and a new one is made".to_owned()
+    } else {
+        String::new()
+    }
 }
 
 impl KeeperError {
@@ -211,7 +221,7 @@ impl Keeper {
             KeeperError::ReadSecret { name: self.objects.secret.clone(), source: error.into() }
         })?;
         let mut data = found.as_mut().map(data_of).unwrap_or_default();
-        let (material, faults) = Material::read(&data, &self.names);
+        let (material, faults) = Material::read(&data, Names::All(&self.names));
         // Other people's keys of the Secret are written back as they were.
         wipe_data(&mut Material::take_ours(&mut data));
         if let Some(secret) = &mut found {
@@ -222,10 +232,10 @@ impl Keeper {
                 tracing::warn!(key = fault.key, reason = fault.reason, "a part of the Secret cannot be used");
             }
             let notes: Vec<_> =
-                faults.iter().map(|fault| format!("{} {}", fault.key, fault.reason)).collect();
+                faults.iter().map(|fault| format!("{}: {}", fault.key, fault.reason)).collect();
             if !notes.is_empty() {
                 let note = format!(
-                    "in the Secret {}, {}; it will be replaced",
+                    "Parts of the Secret {} cannot be used and will be replaced. {}",
                     self.objects.secret,
                     notes.join("; ")
                 );

@@ -23,7 +23,7 @@ use rustls::pki_types::pem::PemObject as _;
 use x509_parser::prelude::{FromDer as _, X509Certificate};
 
 use super::super::load::{self, CertPath, KeyPath, LoadError, Pair, Pem};
-use super::super::verify;
+use super::super::verify::{self, Names};
 use super::bundle::{Bundle, CaCertificate, to_pem};
 use crate::domain::SecretValue;
 use crate::telemetry::chain;
@@ -124,7 +124,7 @@ impl Leaf {
     }
 
     /// Whether it is for `names` and `ca` signed it, its time aside.
-    fn fits(&self, ca: &CaCertificate, names: &[String]) -> bool {
+    fn fits(&self, ca: &CaCertificate, names: Names<'_>) -> bool {
         let end = self.pair.validity.not_after;
         verify::is_accepted(std::iter::once(ca.der()), &self.pair.certified.cert, names, end)
     }
@@ -148,7 +148,7 @@ impl Retired {
 
 impl Material {
     /// Reads what is there for a server of these names; what cannot be used is told.
-    pub(super) fn read(data: &Data, names: &[String]) -> (Self, Vec<Fault>) {
+    pub(super) fn read(data: &Data, names: Names<'_>) -> (Self, Vec<Fault>) {
         let mut faults = Vec::new();
         let current = read_ca(data, CA_CERT, &mut faults).map(|ca| Current {
             authority: read_authority(data, &ca, CA_KEY, &mut faults),
@@ -245,7 +245,7 @@ fn read_authority(
     None
 }
 
-fn read_leaf(data: &Data, ca: &CaCertificate, names: &[String], faults: &mut Vec<Fault>) -> Option<Leaf> {
+fn read_leaf(data: &Data, ca: &CaCertificate, names: Names<'_>, faults: &mut Vec<Fault>) -> Option<Leaf> {
     let (cert, key) = match (bytes(data, LEAF_CERT), bytes(data, LEAF_KEY)) {
         (None, None) => return None,
         (cert, key) => (cert.unwrap_or_default(), key.unwrap_or_default()),
@@ -253,6 +253,7 @@ fn read_leaf(data: &Data, ca: &CaCertificate, names: &[String], faults: &mut Vec
     match Leaf::read(cert, key) {
         Ok(leaf) if leaf.fits(ca, names) => return Some(leaf),
         Ok(_) => {
+            let (Names::All(names) | Names::Any(names)) = names;
             let reason = format!("is not a certificate for {} that ca.crt signed", names.join(", "));
             faults.push(Fault::new(LEAF_CERT, reason));
         }

@@ -13,7 +13,7 @@ use super::follower::judge;
 use super::issue;
 use super::material::{Data, Material};
 use crate::certs::load::Pair;
-use crate::certs::verify;
+use crate::certs::verify::{self, Names};
 
 const SECOND: Duration = Duration::from_secs(1);
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
@@ -148,7 +148,7 @@ impl World {
     }
 
     fn material(&self) -> Material {
-        Material::read(self.secret.now(), &names()).0
+        Material::read(self.secret.now(), Names::All(&names())).0
     }
 
     /// The leader takes so many steps; yields until when it rests then.
@@ -185,7 +185,7 @@ impl World {
         let mut are_trusted = true;
         for replica in &mut self.replicas {
             let seen = self.now - replica.lag;
-            let (material, _) = Material::read(self.secret.at(seen), &names());
+            let (material, _) = Material::read(self.secret.at(seen), Names::Any(&names()));
             let offered = material.leaf().map(|leaf| leaf.pair.clone());
             let bundle = self.bundle.at(seen);
             let verdict = judge(replica.serving.as_ref(), offered.as_ref(), bundle, &names(), self.now);
@@ -199,7 +199,10 @@ impl World {
                 for lag in [Duration::ZERO, API_SERVER_LAG] {
                     let roots = self.bundle.at(self.now - lag).iter().map(CaCertificate::der);
                     let chain = &serving.certified.cert;
-                    assert!(verify::is_accepted(roots, chain, &names(), self.now), "refused {lag:?} later");
+                    assert!(
+                        verify::is_accepted(roots, chain, Names::All(&names()), self.now),
+                        "refused {lag:?} later"
+                    );
                 }
             }
         }

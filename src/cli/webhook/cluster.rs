@@ -2,32 +2,48 @@
 
 use std::time::Duration;
 
+use rustls::pki_types::ServerName;
+
 use crate::certs::managed::{ManagedSettings, Timing, TimingError};
 use crate::cluster::ClusterSettings;
-use crate::domain::parse_duration;
+use crate::domain::{InvalidText, SecretName, parse_duration};
+
+/// The name of an object.
+fn object_name(text: &str) -> Result<String, InvalidText> {
+    SecretName::new(text).map(|name| name.as_str().to_owned())
+}
+
+/// What a certificate can be for.
+pub(super) fn server_name(text: &str) -> Result<String, &'static str> {
+    match ServerName::try_from(text) {
+        Ok(_) => Ok(text.to_owned()),
+        Err(_) => Err("give a DNS name, such as keystow-webhook.keystow.svc, or an IP address"),
+    }
+}
 
 /// Who this replica is.
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "In a cluster")]
 pub(super) struct ClusterArguments {
     /// The namespace of keystow's own objects; that of the credentials where it is not given.
-    #[arg(long, value_name = "NAMESPACE", env = "POD_NAMESPACE")]
+    #[arg(long, value_name = "NAMESPACE", env = "POD_NAMESPACE", value_parser = object_name)]
     namespace: Option<String>,
     /// The name of this replica's Pod; the host's name where it is not given.
-    #[arg(long, value_name = "NAME", env = "POD_NAME")]
+    #[arg(long, value_name = "NAME", env = "POD_NAME", value_parser = object_name)]
     pod_name: Option<String>,
     /// The UID of this replica's Pod. With it, Events show in `kubectl describe pod`.
     #[arg(long, value_name = "UID", env = "POD_UID")]
     pod_uid: Option<String>,
     /// The Lease whose holder renews certificates and looks for pods that were missed.
-    #[arg(long, value_name = "NAME", default_value = "keystow-webhook", env = "KEYSTOW_LEASE")]
+    #[arg(long, value_name = "NAME", default_value = "keystow-webhook", env = "KEYSTOW_LEASE", value_parser = object_name)]
     lease: String,
     /// The MutatingWebhookConfiguration that has API servers call this webhook.
     #[arg(
         long,
         value_name = "NAME",
         default_value = "inject-keystow",
-        env = "KEYSTOW_WEBHOOK_CONFIGURATION"
+        env = "KEYSTOW_WEBHOOK_CONFIGURATION",
+        value_parser = object_name
     )]
     webhook_configuration: String,
 }
@@ -53,12 +69,13 @@ pub(super) struct ManagedArguments {
         long,
         value_name = "NAME",
         default_value = "keystow-webhook-tls",
-        env = "KEYSTOW_CERTIFICATE_SECRET"
+        env = "KEYSTOW_CERTIFICATE_SECRET",
+        value_parser = object_name
     )]
     certificate_secret: String,
     /// A DNS name or address that API servers call the webhook by. Can be given several times.
     /// [default: keystow-webhook.NAMESPACE.svc]
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_parser = server_name)]
     server_name: Vec<String>,
     /// How long a CA lives; the next one is made after two thirds of that.
     #[arg(long, value_name = "DURATION", default_value = "365d", value_parser = parse_duration)]

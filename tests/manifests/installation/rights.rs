@@ -22,7 +22,7 @@ const IN_NAMESPACE: [&str; 13] = [
 ];
 
 /// The same in all namespaces, and outside of them.
-const EVERYWHERE: [&str; 10] = [
+const EVERYWHERE: [&str; 9] = [
     "get mutatingwebhookconfigurations/inject-keystow",
     "list mutatingwebhookconfigurations/inject-keystow",
     "watch mutatingwebhookconfigurations/inject-keystow",
@@ -32,7 +32,6 @@ const EVERYWHERE: [&str; 10] = [
     "list namespaces",
     "watch namespaces",
     "create events.events.k8s.io",
-    "patch events.events.k8s.io",
 ];
 
 const NOT_IN_NAMESPACE: [&str; 13] = [
@@ -51,7 +50,7 @@ const NOT_IN_NAMESPACE: [&str; 13] = [
     "update roles",
 ];
 
-const NOT_EVERYWHERE: [&str; 18] = [
+const NOT_EVERYWHERE: [&str; 19] = [
     "get secrets",
     "list secrets",
     "create secrets",
@@ -71,6 +70,7 @@ const NOT_EVERYWHERE: [&str; 18] = [
     "patch mutatingwebhookconfigurations/istio-sidecar-injector",
     "patch validatingwebhookconfigurations/inject-keystow",
     "list events.events.k8s.io",
+    "patch events.events.k8s.io",
 ];
 
 /// Asks the API server about each.

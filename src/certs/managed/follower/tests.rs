@@ -72,6 +72,16 @@ fn a_secret_that_lost_its_leaf_changes_nothing() {
     assert_eq!(judged(Some(&pair(&authority)), None, &trusting(&[&authority]), now()), (false, true));
 }
 
+/// A replica with one more name than the leader waited for the leader, and the rollout for the replica.
+#[test]
+fn a_pair_for_one_of_the_names_will_do() {
+    let authority = authority();
+    let (pair, bundle) = (pair(&authority), trusting(&[&authority]));
+    let more = [names(), vec!["keystow.example".to_owned()]].concat();
+    let Verdict { replace, trusted } = judge(None, Some(&pair), &bundle, &more, now());
+    assert_eq!((replace, trusted), (true, true));
+}
+
 #[test]
 fn a_pair_for_other_names_is_not_trusted() {
     let authority = authority();

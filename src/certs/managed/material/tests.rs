@@ -45,7 +45,7 @@ fn set(data: &mut Data, key: &str, value: &str) {
 fn with(change: impl FnOnce(&mut Data)) -> (Material, &'static str) {
     let mut data = written(&everything());
     change(&mut data);
-    let (material, faults) = Material::read(&data, &names());
+    let (material, faults) = Material::read(&data, Names::All(&names()));
     let [fault] = faults.as_slice() else { panic!("one fault: {faults:?}") };
     let shown = format!("{faults:?} {material:?}");
     for key in ["tls.key", "ca.key", "next-ca.key"] {
@@ -65,7 +65,7 @@ fn with(change: impl FnOnce(&mut Data)) -> (Material, &'static str) {
 #[test]
 fn what_was_written_is_read_the_same() {
     let material = everything();
-    let (read, faults) = Material::read(&written(&material), &names());
+    let (read, faults) = Material::read(&written(&material), Names::All(&names()));
     assert_eq!(faults, []);
     assert_eq!(read.retired, material.retired);
     assert_eq!(read.retired.len(), 1);
@@ -79,7 +79,7 @@ fn what_was_written_is_read_the_same() {
 #[test]
 fn an_empty_secret_says_nothing() {
     for data in [Data::new(), written(&Material::default())] {
-        let (material, faults) = Material::read(&data, &names());
+        let (material, faults) = Material::read(&data, Names::All(&names()));
         assert!(material.current.is_none() && material.next.is_none() && material.retired.is_empty());
         assert_eq!(faults, []);
     }
@@ -126,7 +126,7 @@ fn a_broken_key_is_not_quoted() {
 
 #[test]
 fn a_leaf_for_other_names_or_of_another_ca_is_none() {
-    let (read, faults) = Material::read(&written(&everything()), &["other.example".to_owned()]);
+    let (read, faults) = Material::read(&written(&everything()), Names::All(&["other.example".to_owned()]));
     assert!(read.leaf().is_none());
     assert!(faults[0].reason.contains("other.example"), "{faults:?}");
     let (material, _) = with(|data| {
@@ -198,7 +198,7 @@ fn a_leaf_that_somebody_else_issued_under_our_ca_is_served() {
     set(&mut data, "ca.key", str::from_utf8(authority.key.expose()).unwrap());
     set(&mut data, "tls.crt", &leaf.pem());
     set(&mut data, "tls.key", &key.serialize_pem());
-    let (material, faults) = Material::read(&data, &names());
+    let (material, faults) = Material::read(&data, Names::All(&names()));
     assert_eq!(faults, []);
     assert!(material.leaf().is_some());
 }
