@@ -24,7 +24,7 @@ use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::{SubscriberInitExt as _, TryInitError};
 
-pub use self::chain::chain;
+pub use self::chain::{chain, is_raw};
 pub use self::sparingly::Sparingly;
 
 /// How a log line is written.

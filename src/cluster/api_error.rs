@@ -8,6 +8,8 @@ use std::fmt;
 use kube::core::Status;
 use kube::runtime::watcher;
 
+use crate::telemetry::is_raw;
+
 /// A request that failed: its `Display` is the API server's message where it gave one.
 #[derive(Debug)]
 pub struct ApiError(Cause);
@@ -40,6 +42,12 @@ impl ApiError {
         self.status().is_some_and(|status| status.code == 422)
     }
 
+    /// Whether the API server answered, and that it would not.
+    #[must_use]
+    pub fn is_refusal(&self) -> bool {
+        self.status().is_some()
+    }
+
     fn status(&self) -> Option<&Status> {
         match &self.0 {
             Cause::Client(kube::Error::Api(status)) | Cause::Ended(status) => Some(status),
@@ -70,7 +78,7 @@ impl From<watcher::Error> for ApiError {
 impl fmt::Display for ApiError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match (self.status(), &self.0) {
-            (Some(status), _) if status.message.is_empty() => {
+            (Some(status), _) if status.message.is_empty() || is_raw(status) => {
                 write!(f, "the API server said {}", status.code)
             }
             (Some(status), _) => f.write_str(&status.message),
@@ -109,6 +117,13 @@ mod tests {
             ApiError::from(kube::Error::Api(Box::new(Status::failure("x", "Conflict").with_code(409))))
                 .is_conflict()
         );
+    }
+
+    #[test]
+    fn an_answer_that_could_not_be_read_is_not_quoted() {
+        let raw = Status::failure("hunter2", "Failed to parse error data").with_code(502);
+        let error = ApiError::from(kube::Error::Api(Box::new(raw)));
+        assert_eq!(chain(&error), "the API server said 502");
     }
 
     #[test]

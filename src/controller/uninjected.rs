@@ -241,7 +241,7 @@ impl<'f> Term<'f> {
             let cluster = &self.finder.cluster;
             let event = report::event(due, &conditions, cluster.replica(), MicroTime(Timestamp::now()));
             let events: Api<Event> = Api::namespaced(cluster.client().clone(), &due.pod.namespace);
-            match events.create(&PostParams::default(), &event).await {
+            match events.create(&PostParams::default(), &event).await.map_err(ApiError::from) {
                 Ok(_) => {
                     let Candidate { namespace, name, owner, .. } = &due.pod;
                     tracing::warn!(
@@ -252,15 +252,15 @@ impl<'f> Term<'f> {
                     );
                 }
                 // Another leader told of it.
-                Err(kube::Error::Api(status)) if status.code == 409 => {}
-                Err(error @ kube::Error::Api(_)) => {
+                Err(error) if error.is_conflict() => {}
+                Err(error) if error.is_refusal() => {
                     self.census.tell_later(&due.uid, now);
-                    self.complain(&chain(&ApiError::from(error)));
+                    self.complain(&chain(&error));
                     continue;
                 }
                 Err(error) => {
                     self.bucket.pause(now, PAUSE);
-                    self.complain(&chain(&ApiError::from(error)));
+                    self.complain(&chain(&error));
                     return;
                 }
             }

@@ -8,6 +8,7 @@ use std::error::Error as StdError;
 use std::iter::successors;
 
 use kube::config::KubeconfigError;
+use kube::core::Status;
 
 type Cause = dyn StdError + 'static;
 
@@ -50,9 +51,15 @@ fn of_yaml(error: &serde_saphyr::Error) -> String {
     format!("it is not YAML as expected{}", line.unwrap_or_default())
 }
 
+/// Whether the client made this of an answer that it could not read: the message is that answer as it came.
+#[must_use]
+pub fn is_raw(status: &Status) -> bool {
+    status.reason == "Failed to parse error data"
+}
+
 fn of_api_server(error: &kube::Error) -> Option<String> {
     match error {
-        kube::Error::Api(status) if status.reason == "Failed to parse error data" => {
+        kube::Error::Api(status) if is_raw(status) => {
             Some(format!("status {} without a reason that can be read", status.code))
         }
         kube::Error::Api(status) => {
@@ -74,7 +81,6 @@ fn downcast<E: StdError + 'static>(error: &Cause) -> Option<&E> {
 
 #[cfg(test)]
 mod tests {
-    use kube::core::Status;
     use kube::runtime::watcher;
     use thiserror::Error;
 
