@@ -84,8 +84,14 @@ impl Entry {
         let process = Process::start(contestant, material).await;
         let labels = [OPT_IN, (TEST_LABEL, namespace)];
         plane.namespace(namespace, &labels, &[]).await.expect("a namespace");
-        apply_configuration(plane, &format!("-{namespace}"), namespace, process.address, &material.ca_pem())
-            .await;
+        apply_configuration(
+            plane,
+            &format!("-{namespace}"),
+            namespace,
+            process.address,
+            Some(&material.ca_pem()),
+        )
+        .await;
         let entry =
             Self { contestant, namespace, process, means: Vec::new(), calls: 0.0, seconds: Vec::new() };
         let pods = pods(plane, namespace).await;

@@ -61,7 +61,7 @@ impl Cluster {
         // What is not there is not there afterwards.
         let _ = secrets.delete(SECRET, &DeleteParams::default()).await;
         let _ = leases.delete(LEASE, &DeleteParams::default()).await;
-        apply_configuration(&self.plane, "", "nobody", NOWHERE.into(), "").await;
+        apply_configuration(&self.plane, "", "nobody", NOWHERE.into(), None).await;
     }
 }
 

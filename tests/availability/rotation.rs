@@ -39,19 +39,28 @@ fn end(pem: &str) -> i64 {
     X509Certificate::from_der(&der).unwrap().1.validity().not_after.timestamp()
 }
 
-/// Waits until every replica serves the leaf of the Secret, and yields the leaf.
+/// Whether each of the replicas serves this leaf, told by when it ends.
+async fn serve(replicas: &[Webhook], leaf: &str) -> bool {
+    for replica in replicas {
+        let expiry = metric(replica, "keystow_certificate_expiry_timestamp_seconds").await;
+        #[allow(clippy::cast_precision_loss, reason = "seconds since 1970 are exact")]
+        if expiry != end(leaf) as f64 {
+            return false;
+        }
+    }
+    true
+}
+
+/// Waits until every replica serves the leaf of the Secret and is trusted, and yields the leaf.
 async fn all_serve(cluster: &Cluster, replicas: &[Webhook]) -> String {
     let served = async || {
         let leaf = cluster.secret_key("tls.crt").await.filter(|leaf| !leaf.is_empty())?;
         for replica in replicas {
-            let expiry = metric(replica, "keystow_certificate_expiry_timestamp_seconds").await;
-            #[allow(clippy::cast_precision_loss, reason = "seconds since 1970 are exact")]
-            let is_served = expiry == end(&leaf) as f64;
-            if !is_served || metric(replica, "keystow_certificate_trusted").await != 1.0 {
+            if metric(replica, "keystow_certificate_trusted").await != 1.0 {
                 return None;
             }
         }
-        Some(leaf)
+        serve(replicas, &leaf).await.then_some(leaf)
     };
     until(SOON, served).await.expect("a leaf that all replicas serve")
 }
@@ -195,18 +204,9 @@ async fn write_bundle(cluster: &Cluster, cas: &[&Issuer]) {
     cluster.configurations().replace(&name, &parameters, &configuration).await.unwrap();
 }
 
-/// Waits until both serve a leaf with this end.
+/// Waits until both serve this leaf.
 async fn both_serve(replicas: &[Webhook], leaf: &str) {
-    let served = async || {
-        for replica in replicas {
-            let expiry = metric(replica, "keystow_certificate_expiry_timestamp_seconds").await;
-            #[allow(clippy::cast_precision_loss, reason = "seconds since 1970 are exact")]
-            if expiry != end(leaf) as f64 {
-                return None;
-            }
-        }
-        Some(())
-    };
+    let served = async || serve(replicas, leaf).await.then_some(());
     until(SOON, served).await.expect("a leaf that both serve");
 }
 

@@ -90,7 +90,7 @@ impl Cluster {
     /// Applies the configuration with this address.
     async fn send_pods_to(&self, address: SocketAddr) {
         let suffix = if self.alone.is_some() { String::new() } else { format!("-{}", self.test) };
-        apply_configuration(self.plane, &suffix, self.test, address, &self.webhook.ca_pem()).await;
+        apply_configuration(self.plane, &suffix, self.test, address, Some(&self.webhook.ca_pem())).await;
     }
 
     /// A namespace for pods that are not stored.

@@ -101,7 +101,7 @@ impl Cluster {
     /// Applies the shipped configuration, which sends pods to `webhook`.
     async fn send_pods_to(&self, webhook: &Webhook) {
         let suffix = format!("-{}", self.test);
-        apply_configuration(self.plane, &suffix, self.test, webhook.address(), &webhook.ca_pem()).await;
+        apply_configuration(self.plane, &suffix, self.test, webhook.address(), Some(&webhook.ca_pem())).await;
         self.namespace("canary", &[OPT_IN]).await;
         let is_injecting = async || {
             let dry = PostParams { dry_run: true, ..PostParams::default() };
@@ -116,7 +116,7 @@ impl Cluster {
         // It was free a moment ago; should somebody else listen there soon, then not with a certificate of this CA.
         let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         let suffix = format!("-{}", self.test);
-        apply_configuration(self.plane, &suffix, self.test, nobody, self.plane.ca_pem()).await;
+        apply_configuration(self.plane, &suffix, self.test, nobody, Some(self.plane.ca_pem())).await;
         self.patch_configuration(&json!([
             {"op": "replace", "path": "/webhooks/0/failurePolicy", "value": "Ignore"},
             {"op": "replace", "path": "/webhooks/0/timeoutSeconds", "value": 1},

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
-use std::fs::{self, File};
+use std::fs;
 use std::net::SocketAddr;
 use std::process::Stdio;
 use std::sync::{Arc, Mutex};
@@ -34,6 +34,7 @@ use crate::canary::{assert_no_key, assert_none, canary, canary_base64, is_seen};
 use crate::support::https::within;
 use crate::support::sink::{Sink, keep_lines_on};
 use crate::support::wait::until;
+use crate::support::webhook::{Files, Webhook};
 
 const BOUND: Duration = Duration::from_secs(60);
 
@@ -268,34 +269,21 @@ async fn self_managed_certificates_show_no_key_in_text_logs() {
 /// Neither those that were read nor those that were made, whatever the API server does.
 async fn no_key_is_shown(format: &str) {
     let server = ApiServer::start().await;
-    let directory = tempfile::tempdir().expect("a directory");
-    let path = |name: &str| directory.path().join(name);
-    fs::write(path("kubeconfig"), server.kubeconfig()).expect("a written kubeconfig");
-    let stderr = File::create(path("log")).expect("a log file");
+    let files = Files::new(env!("CARGO_BIN_EXE_keystow"), "");
+    let kubeconfig = files.path("kubeconfig");
+    fs::write(&kubeconfig, server.kubeconfig()).expect("a written kubeconfig");
     let filter =
         "trace,kube=trace,kube_client=trace,kube_runtime=trace,hyper=trace,tower=trace,tower_http=trace";
-    // Killed by the kernel should this process be killed.
-    let mut child = Command::new("setpriv")
-        .args(["--pdeathsig", "KILL", "--", env!("CARGO_BIN_EXE_keystow"), "webhook", "--self-managed"])
-        .args(["--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--drain-delay", "0s"])
-        .args(["--pod-name", "keystow-0", "--log", filter, "--log-format", format])
-        .env("KUBECONFIG", path("kubeconfig"))
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(stderr)
-        .kill_on_drop(true)
-        .spawn()
-        .expect("a started webhook");
-    let log = || fs::read_to_string(path("log")).unwrap_or_default();
+    let flags = ["--self-managed", "--drain-delay=0s", "--pod-name=keystow-0", "--log", filter];
+    let flags = [&flags[..], &["--log-format", format]].concat();
+    let environment = [("KUBECONFIG", kubeconfig.to_str().expect("a path in UTF-8"))];
+    let mut webhook = Webhook::spawn(files, "log", &flags, &environment).await;
     let came_far = || server.asked("watched secrets") > 1 && server.asked("written secret") > 0;
     let through = until(BOUND, async || came_far().then_some(())).await;
-    through.unwrap_or_else(|| panic!("it did not come that far: {:?} {}", server.asked, log()));
-    let pid = child.id().expect("a process id").to_string();
-    let sent = Command::new("kill").args(["-TERM", &pid]).status().await.expect("a started kill");
-    assert!(sent.success());
-    let status = within("the end of the webhook", child.wait()).await.expect("a child to wait for");
-    assert!(status.success(), "{status}: {}", log());
-    let log = log();
+    through.unwrap_or_else(|| panic!("it did not come that far: {:?} {}", server.asked, webhook.log_text()));
+    webhook.terminate().await;
+    assert_eq!(webhook.exit_code().await, Some(0), "{}", webhook.log_text());
+    let log = webhook.log_text();
     assert!(log.contains("cannot be watched"), "nothing was said of it: {log}");
     let events = server.events.lock().expect("the Events").concat();
     assert!(!events.is_empty(), "no Event came: {log}");

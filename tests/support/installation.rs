@@ -8,13 +8,12 @@ use std::fs;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::control_plane::ControlPlane;
-use super::webhook::{Files, TEST_LABEL, Webhook};
+use super::webhook::{Files, Webhook, apply_configuration};
 
 const ACCOUNT: &str = "keystow-webhook";
-const CONFIGURATION: &str = include_str!("../../webhook-config/base/mutatingwebhookconfiguration.yaml");
 const CLUSTER_ROLE: &str = include_str!("../../webhook-config/base/clusterrole.yaml");
 const ROLE: &str = include_str!("../../webhook-config/base/role.yaml");
 
@@ -64,17 +63,10 @@ impl<'p> Installation<'p> {
     }
 
     /// Applies the shipped configuration, turned to `address`, without a caBundle, and confined to the namespaces that
-    /// have [`TEST_LABEL`] with the namespace's name.
+    /// have [`TEST_LABEL`](super::webhook::TEST_LABEL) with the namespace's name.
     pub(crate) async fn apply_configuration(&self, address: SocketAddr) {
-        let mut configuration: Value =
-            serde_saphyr::from_str(CONFIGURATION).expect("the shipped configuration");
-        configuration["metadata"]["name"] = json!(self.configuration());
-        for webhook in configuration["webhooks"].as_array_mut().expect("its webhooks") {
-            webhook["clientConfig"] = json!({"url": format!("https://{address}/mutate")});
-            webhook["namespaceSelector"]["matchLabels"][TEST_LABEL] = json!(self.namespace);
-        }
-        let applied = self.plane.kubectl(&["apply", "-f", "-"], &configuration.to_string()).await;
-        applied.expect("an applied configuration");
+        let suffix = format!("-{}", self.namespace);
+        apply_configuration(self.plane, &suffix, &self.namespace, address, None).await;
     }
 
     /// Starts a replica by this name, which is ready or not, with these further flags.

@@ -253,22 +253,26 @@ pub(crate) async fn get(address: SocketAddr, path: &str) -> Option<(u16, String)
 pub(crate) const TEST_LABEL: &str = "keystow-test";
 
 /// Applies the shipped configuration under the name `inject-keystow` and `suffix`, turned to `address`, and confined
-/// to the namespaces that have [`TEST_LABEL`] with the value `test`. All else stays as it is shipped.
+/// to the namespaces that have [`TEST_LABEL`] with the value `test`. All else stays as it is shipped; without `ca_pem` also
+/// that there is no caBundle.
 pub(crate) async fn apply_configuration(
     plane: &ControlPlane,
     suffix: &str,
     test: &str,
     address: SocketAddr,
-    ca_pem: &str,
+    ca_pem: Option<&str>,
 ) {
     let mut configuration: Value = serde_saphyr::from_str(CONFIGURATION).expect("the shipped configuration");
-    at_address(&mut configuration, &format!("https://{address}"), ca_pem);
+    at_address(&mut configuration, &format!("https://{address}"), ca_pem.unwrap_or_default());
     let name = configuration["metadata"]["name"].as_str().expect("its name");
     configuration["metadata"]["name"] = json!(format!("{name}{suffix}"));
     for webhook in configuration["webhooks"].as_array_mut().expect("its webhooks") {
         let labels = &mut webhook["namespaceSelector"]["matchLabels"];
         assert!(labels.is_object(), "the shipped selector of namespaces has labels: {webhook}");
         labels[TEST_LABEL] = json!(test);
+        if ca_pem.is_none() {
+            webhook["clientConfig"].as_object_mut().expect("a client's settings").remove("caBundle");
+        }
     }
     let applied = plane.kubectl(&["apply", "-f", "-"], &configuration.to_string()).await;
     applied.expect("an applied configuration");
