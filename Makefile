@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench build image clean
+.PHONY: help demo test lint bench sizes build image clean
 
 # Programs and control planes that this project built outside the checkout.
 cache := $(or $(KEYSTOW_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/keystow)
@@ -21,7 +21,7 @@ demo: ## inject the examples by a real API server, run their pods, show what the
 	@cargo build --locked --bin keystow --example demo
 	@cargo run --quiet --locked --example demo
 
-test: ## set up a control plane, run all tests
+test: ## set up a control plane and servers, run all tests
 	@tests/run.sh
 
 lint: ## check formatting, lints, licences and sources of dependencies
@@ -33,6 +33,9 @@ lint: ## check formatting, lints, licences and sources of dependencies
 
 bench: ## run the benchmarks
 	cargo bench --locked --all-features --benches
+
+sizes: ## build the release binary with each feature alone, print how large each is
+	@benches/sizes.sh
 
 build: ## build target/release/keystow with all stores
 	cargo build --locked --release --all-features --bin keystow

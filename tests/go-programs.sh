@@ -5,18 +5,15 @@ set -euo pipefail
 
 # What the one that sources it sets:
 #   here            its directory, with go.mod and go.sum
-#   programs        the names of the programs
+#   programs        the names of the programs, which may be in a subdirectory
+#   tags            build tags, if any
 #   package NAME    prints the Go package of a program
 #   linker_flags    prints further flags for the linker
 #
-# It then calls `build_once KIND VERSIONS`, which prints ${KEYSTOW_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/keystow}/KIND/VERSIONS,
-# a directory that has all the programs. Progress goes to stderr.
-#
-# A directory of that name is always whole: the build happens beside it and is renamed at the end. Two builds at
-# once take turns, and the second finds the work done.
+# It then calls `build_once KIND VERSIONS` (build-once.sh).
 
-say() { printf '%s\n' "$*" >&2; }
-die() { say "build.sh: $*"; exit 1; }
+# shellcheck source=build-once.sh
+source "$(dirname "${BASH_SOURCE[0]}")/build-once.sh"
 
 # Whether directory $1 has all the programs.
 complete() {
@@ -24,6 +21,11 @@ complete() {
   for program in "${programs[@]}"; do
     [[ -x $1/$program ]] || return 1
   done
+}
+
+tools() {
+  command -v go >/dev/null || die "needs Go $(awk '$1 == "go" { print $2 }' "$here/go.mod") or later (https://go.dev/dl)" \
+    "to build: ${programs[*]}"
 }
 
 # The version of module $1 in go.mod, without the v.
@@ -57,42 +59,10 @@ build() {
   flags="-s -w $(linker_flags)"
   for program in "${programs[@]}"; do
     number=$((number + 1))
-    say "building $program ($number of ${#programs[@]})"
+    say "building $program ($number of ${#programs[@]}; minutes of compiling)"
+    mkdir -p "$(dirname "$target/$program")"
     (cd "$here" && CGO_ENABLED=0 GOWORK=off go build -v -mod=readonly -trimpath -buildvcs=false \
-      -ldflags "$flags" -o "$target/$program" "$(package "$program")") 2>&1 9>&- | progress "$program" \
+      -tags "${tags:-}" -ldflags "$flags" -o "$target/$program" "$(package "$program")") 2>&1 9>&- | progress "$program" \
       || die "$program did not build"
   done
-}
-
-# Prints the directory $1/$2 of the cache; builds the programs into it where it is not there.
-build_once() {
-  local cache ready staging
-  cache=${KEYSTOW_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/keystow}/$1
-  ready=$cache/$2
-  if complete "$ready"; then
-    echo "$ready"
-    return
-  fi
-  command -v go >/dev/null || die "needs Go $(awk '$1 == "go" { print $2 }' "$here/go.mod") or later (https://go.dev/dl)" \
-    "to build: ${programs[*]}"
-  command -v flock >/dev/null || die "needs flock (package util-linux)"
-  mkdir -p "$cache"
-  exec 9>"$cache/.lock"
-  if ! flock --nonblock 9; then
-    say "another build is at work; waiting for it"
-    flock 9
-  fi
-  if ! complete "$ready"; then
-    # The lock is ours, so whatever lies here was left by a build that was killed.
-    rm -rf "$cache"/.building-*
-    staging=$(mktemp -d "$cache/.building-XXXXXX")
-    # shellcheck disable=SC2064 # the path as it is now
-    trap "rm -rf '$staging'" EXIT
-    say "into $ready (only once; minutes of compiling)"
-    build "$staging"
-    chmod 755 "$staging"
-    rm -rf "$ready"
-    mv "$staging" "$ready"
-  fi
-  echo "$ready"
 }

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Sets up a control plane, helm and the container image, builds and runs every test, and ends with the closing lines of the
+# Sets up a control plane, helm, the container image and servers that hold secrets, builds and runs every test, and ends with the closing lines of the
 # test runner.
 #
 # Where one of them cannot be had, the tests that need it are skipped and named; with CI=true that is a failure.
@@ -23,10 +23,12 @@ set_up() {
   fi
 }
 
-# The figures that tests got, the closing line of each target, and the names of the tests that were skipped, from the log $1.
+# From the log $1: the figures that tests got, what no real server answered, the closing line of each target, and the
+# names of the tests that were skipped.
 closing_lines() {
   awk '
     /(^|\.\.\. )measured [^(]/ && !/^test result/ { sub(/.*measured /, ""); print }
+    /(^|\.\.\. )simulated: / { sub(/.*simulated: /, "simulated: "); print }
     /^ +Running / { target = $2 == "unittests" ? $3 : $2 }
     /^test result: / { printf "%-28s %s\n", target, $0; for (i = 1; i < NF; i++) { n = $i; count[$(i + 1)] += n } }
     /skipped \(no [a-z ]+\): / { skipped++; sub(/.*skipped /, ""); names = names "\n  " $0 }
@@ -42,6 +44,9 @@ main() {
   set_up control-plane "control plane"
   set_up helm helm
   set_up image "container image"
+  set_up moto moto
+  set_up drongo drongo
+  set_up vault vault
   # By itself, so that a terminal shows its progress.
   cargo test "${which[@]}" --no-run
   log=$(mktemp)

@@ -2,8 +2,8 @@
 //!
 //! A small shell starts the programs, prints their process ids, and then reads its stdin, which is a pipe from this
 //! process. When the pipe closes - by drop, by panic, or because the kernel closed it after a SIGKILL - it kills the
-//! programs by id and removes the directory it was given. It ignores the terminal's signals, so that an interrupted
-//! test run is cleaned up the same way.
+//! programs by id, each with the group that it leads if it leads one, and removes the directory it was given. It ignores
+//! the terminal's signals, so that an interrupted test run is cleaned up the same way.
 
 use std::ffi::OsString;
 use std::fs;
@@ -98,7 +98,8 @@ fn script(programs: &[Program], remove: Option<&Path>) -> String {
     }
     // The traps come after the starts: a signal ignored here would be ignored there too.
     script += "trap '' HUP INT TERM\necho $pids\nexec >/dev/null\nwhile read -r _; do :; done\n";
-    script += "kill -KILL $pids 2>/dev/null\nwait\n";
+    // One that leads a group of processes, as `setsid` makes it, takes the group with it.
+    script += "for pid in $pids; do kill -KILL $pid; kill -KILL -$pid; done 2>/dev/null\nwait\n";
     if let Some(directory) = remove {
         script += &format!("rm -rf -- {}\n", quote(&directory.to_string_lossy()));
     }
