@@ -1,5 +1,5 @@
 //! What several test targets and the demo share: a real control plane, a stand-in for a node, the webhook as a process,
-//! and what else there is around it in a cluster.
+//! what else there is around it in a cluster, and servers that hold secrets.
 //!
 //! A target that wants it has `#[path = "…/support/mod.rs"] mod support;` at its root, by that name.
 //!
@@ -11,6 +11,8 @@
 pub(crate) mod balancer;
 pub(crate) mod collector;
 pub(crate) mod control_plane;
+pub(crate) mod fakes;
+pub(crate) mod faults;
 pub(crate) mod gate;
 pub(crate) mod hello;
 pub(crate) mod https;
@@ -20,7 +22,9 @@ pub(crate) mod metrics;
 pub(crate) mod mutator;
 pub(crate) mod node;
 pub(crate) mod programs;
+pub(crate) mod servers;
 pub(crate) mod sink;
 pub(crate) mod supervisor;
+pub(crate) mod tunnel;
 pub(crate) mod wait;
 pub(crate) mod webhook;

@@ -43,12 +43,13 @@ const DEFAULT_TERMINATION_LOG: &str = "/dev/termination-log";
 pub(crate) struct Image {
     program: Option<PathBuf>,
     user: u32,
+    env: Env,
 }
 
 impl Image {
     /// An image that starts `program`, a file of this host.
     pub(crate) fn program(program: impl Into<PathBuf>) -> Self {
-        Self { program: Some(program.into()), user: 0 }
+        Self { program: Some(program.into()), ..Self::default() }
     }
 
     /// An image with the host's programs and no entry point.
@@ -59,6 +60,12 @@ impl Image {
     /// The same image, whose user is `user` (where the pod does not say).
     pub(crate) fn with_user(self, user: u32) -> Self {
         Self { user, ..self }
+    }
+
+    /// The same image, which sets a variable (where the pod does not).
+    pub(crate) fn with_env(mut self, name: &str, value: &str) -> Self {
+        self.env.insert(name.to_owned(), value.to_owned());
+        self
     }
 
     /// The program's path inside.
@@ -118,7 +125,8 @@ impl Sandbox<'_> {
         let directory = self.container.working_dir.as_deref().unwrap_or("/");
         command.extend(["env", "-i", "-C", directory].map(OsString::from));
         let defaults = [("PATH", DEFAULT_PATH), ("HOME", "/"), ("HOSTNAME", self.hostname)];
-        let defaults = defaults.into_iter().filter(|(name, _)| !self.env.contains_key(*name));
+        let image = self.image.env.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+        let defaults = defaults.into_iter().chain(image).filter(|(name, _)| !self.env.contains_key(*name));
         let env = self.env.iter().map(|(name, value)| (name.as_str(), value.as_str()));
         command.extend(defaults.chain(env).map(|(name, value)| format!("{name}={value}").into()));
         command.extend(argv.iter().map(OsString::from));
