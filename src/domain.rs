@@ -37,10 +37,11 @@ pub use name::{
 };
 pub use options::{
     Encoding, Format, Formats, InitPosition, Injection, LocalMode, SHORTEST_REFRESH, Storage, Template,
+    TemplateEnv,
 };
 pub use parameters::LOCAL_MODE_VALUE;
 pub use path::{StorageKey, StoragePath, StoragePrefix};
-pub use problem::{Fault, Problem, Rejection, Warning};
+pub use problem::{Fault, Found, Problem, Rejection, Warning};
 pub use quantity::{InvalidQuantity, Quantity};
 pub use request::{Grammar, Parsed, Requests};
 pub use resource::ResourceRequest;

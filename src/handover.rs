@@ -3,7 +3,11 @@
 //! The init container learns everything from these and from the annotations file; it reads no configuration of
 //! the operator. Nothing here is secret: it is in the pod's manifest.
 
+mod object_name;
+
 use serde::{Deserialize, Serialize};
+
+pub use object_name::{AZURE, Alphabet, GCP, KUBERNETES, object_name};
 
 /// Names of the environment variables.
 pub mod variable {
@@ -119,9 +123,12 @@ pub struct VaultSettings {
     /// 1 or 2.
     #[serde(default = "VaultSettings::default_version")]
     pub kv_version: u8,
-    /// The enterprise namespace.
+    /// The namespace.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub namespace: Option<String>,
+    /// The certificate of the CA that signed Vault's, in PEM, where it is not one that systems know. Not secret.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ca_certificate: Option<String>,
     /// How to log in.
     pub auth: VaultAuth,
 }
@@ -165,7 +172,10 @@ pub struct GcpSettings {
     /// The workload-identity provider, which is also the token's audience; absent on GKE's own identity.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub audience: Option<String>,
-    /// Another endpoint than Google's own.
+    /// The service account to become, by its e-mail address; absent where the identity itself has the rights.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub service_account: Option<String>,
+    /// Another endpoint than Google's own. One of plain HTTP is an emulator, where nobody logs in.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub endpoint: Option<String>,
 }
@@ -202,10 +212,19 @@ impl StoreSettings {
         }
     }
 
-    /// Whether the init container of this version can read it. The others are known to the configuration and to the
-    /// injection, and the init container refuses them by name.
+    /// Whether this build can read it: each kind has a Cargo feature of its own. All of them are known to the
+    /// configuration and to the injection, and the init container refuses by name what it does not carry.
     pub fn is_carried(&self) -> bool {
-        matches!(self, Self::Local(_))
+        match self {
+            Self::Local(_) => true,
+            Self::Kubernetes(_) => cfg!(feature = "kubernetes"),
+            Self::DynamoDb(_) => cfg!(feature = "dynamodb"),
+            Self::SecretsManager(_) => cfg!(feature = "secretsmanager"),
+            Self::Ssm(_) => cfg!(feature = "ssm"),
+            Self::Vault(_) => cfg!(feature = "vault"),
+            Self::Gcp(_) => cfg!(feature = "gcp"),
+            Self::Azure(_) => cfg!(feature = "azure"),
+        }
     }
 
     /// The audience of the service-account token that the store's identity needs.

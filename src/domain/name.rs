@@ -132,6 +132,11 @@ impl EnvName {
     }
 }
 
+/// Where the `_` before a field is: kees' rule `_[a-z]*` at the end (`Parameter.java`).
+pub(super) fn field_mark(text: &str) -> Option<usize> {
+    text.rfind('_').filter(|at| text[at + 1..].bytes().all(|b| b.is_ascii_lowercase()))
+}
+
 /// What follows the `/` of an annotation key: kees' NAME, with its FIELD where it ends in `_` and lower-case
 /// letters. It is also the name of the file and of the line that the value is delivered under.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -155,10 +160,7 @@ impl RequestName {
                 "an annotation name: at most 63 letters, digits, `-`, `_` and `.`, a letter or digit at both ends",
             ));
         }
-        let bare = match text.rfind('_') {
-            Some(at) if text[at + 1..].bytes().all(|b| b.is_ascii_lowercase()) => at,
-            _ => text.len(),
-        };
+        let bare = field_mark(text).unwrap_or(text.len());
         Ok(Self { text: text.to_owned(), bare })
     }
 

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::name::InvalidText;
+use super::name::{InvalidText, field_mark};
 
 /// The value of `init.D/storage-prefix`, without its trailing `/`; empty means the root.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
@@ -74,9 +74,24 @@ impl StorageKey {
 }
 
 impl StoragePath {
+    /// Reads a path that a store lists; `None` where no annotation could ask for it.
+    pub fn read(text: &str) -> Option<Self> {
+        let key = text.rsplit('/').next().unwrap_or_default();
+        (!key.is_empty() && is_plain(text)).then(|| Self(text.to_owned()))
+    }
+
     /// The path as text.
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// The object and the field of it that a path such as `/veza/db_password` names, for stores whose objects have
+    /// fields: `/veza/db` and `password`.
+    pub fn split_field(&self) -> Option<(Self, &str)> {
+        let at = field_mark(&self.0)?;
+        let (object, field) = (&self.0[..at], &self.0[at + 1..]);
+        let is_named = !object.is_empty() && !object.ends_with('/') && !field.is_empty();
+        is_named.then(|| (Self(object.to_owned()), field))
     }
 }
 
@@ -119,6 +134,33 @@ mod tests {
     fn a_prefix_does_not_walk_upwards() {
         for wrong in ["/veza/../other", "..", "/a/./b", "/a\u{0}b"] {
             assert!(StoragePrefix::new(wrong).is_err() && StorageKey::new(wrong).is_err(), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn a_field_is_what_follows_the_last_underscore_of_the_last_segment() {
+        for (path, split) in [
+            ("/veza/db_password", Some(("/veza/db", "password"))),
+            ("/a_b/c", None),
+            ("/a_b", Some(("/a", "b"))),
+            ("/a_b_c", Some(("/a_b", "c"))),
+            ("/a/_b", None),
+            ("/a_", None),
+            ("/a_B", None),
+            ("/leases/a_b.7", None),
+        ] {
+            let path = StoragePath::read(path).unwrap();
+            let found = path.split_field();
+            let found = found.as_ref().map(|(object, field)| (object.as_str(), *field));
+            assert_eq!(found, split, "{path}");
+        }
+    }
+
+    #[test]
+    fn what_is_listed_is_a_path_only_where_an_annotation_could_ask_for_it() {
+        assert_eq!(StoragePath::read("/a/b").unwrap(), StoragePrefix::new("/a").unwrap().join("b"));
+        for other in ["", "/", "/a/", "/a/../b", "/a\u{7}"] {
+            assert_eq!(StoragePath::read(other), None, "{other:?}");
         }
     }
 
