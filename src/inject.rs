@@ -21,10 +21,13 @@ mod pod;
 mod references;
 mod settings;
 mod status;
+mod templates;
 mod views;
 
 pub use changes::{Change, Reason, to_json_patch};
 pub use fetcher::KEES_INIT_CONTAINER;
 pub use plan::{Denial, DenialKind, Plan, Skipped, Verdict, plan};
 pub use pod::{MIRROR_ANNOTATION, Pod, UnreadablePod};
-pub use settings::{KubernetesVersion, LocalModeRule, NamePattern, PrefixRule, Settings, Stores, Volume};
+pub use settings::{
+    Fetching, KubernetesVersion, LocalModeRule, NamePattern, PrefixRule, Settings, Stores, Volume,
+};

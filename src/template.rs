@@ -1,20 +1,22 @@
 //! Templates of `inject.D/template.NAME`: the language, and whether a text is of it.
 //!
 //! `{{ secret['db.password'] }}`, `{{ resource['db.host'] }}`, `{{ lease['shard'] }}` in minijinja's syntax, with its own
-//! filters and `b64encode`, `b64decode`, `urlencode`, `tojson`. An unknown name is an error, not an empty text. Nothing
-//! is escaped unless a filter does it.
+//! filters and those of `filters`. An unknown name is an error, not an empty text, also where it goes through a filter.
+//! Nothing is escaped unless a filter does it.
 //!
 //! Left out of the language: `*`, braces inside tags, `raw` blocks, other templates, and tags of more than 1024 bytes
 //! (see `guard`): the webhook compiles what strangers write. Deliberately absent: rendering, which is the init
 //! container's.
 
+mod filters;
 mod guard;
+mod names;
+pub(crate) mod pem;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use minijinja::syntax::SyntaxConfig;
-use minijinja::value::Value;
 use minijinja::{Environment, Error, ErrorKind, Template, UndefinedBehavior};
+
+pub use self::names::{Named, What, names};
 
 /// Instructions that one rendering may take.
 const FUEL: u64 = 200_000;
@@ -37,6 +39,11 @@ pub(crate) fn compile<'e>(
     environment.template_from_str(source).map_err(|error| error.to_string())
 }
 
+/// What one of our own filters said of what it was given, which is no part of any value.
+pub(crate) fn refusal(error: &Error) -> Option<&'static str> {
+    filters::REFUSALS.into_iter().find(|refusal| error.detail() == Some(*refusal))
+}
+
 /// The language.
 pub(crate) fn environment() -> Environment<'static> {
     let mut environment = Environment::new();
@@ -53,19 +60,7 @@ pub(crate) fn environment() -> Environment<'static> {
         }
         minijinja::escape_formatter(out, state, value)
     });
-    environment.add_filter("b64encode", |value: &Value| match value.as_bytes() {
-        Some(bytes) => Ok(STANDARD.encode(bytes)),
-        None => Ok::<_, Error>(STANDARD.encode(value.to_string())),
-    });
-    environment.add_filter("b64decode", |value: &str| {
-        let bytes = STANDARD
-            .decode(value.trim())
-            .map_err(|_| Error::new(ErrorKind::InvalidOperation, "b64decode was given no base64"))?;
-        Ok::<_, Error>(match String::from_utf8(bytes) {
-            Ok(text) => Value::from(text),
-            Err(error) => Value::from_bytes(error.into_bytes()),
-        })
-    });
+    filters::add(&mut environment);
     environment
 }
 

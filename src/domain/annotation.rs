@@ -19,7 +19,7 @@ pub struct AnnotationDomain(String);
 pub struct InvalidDomain(String);
 
 /// The families of annotations that keystow reads.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Family {
     /// `init.D/…`: where and how the store is read (kees' controls).
     Init,
@@ -53,7 +53,8 @@ pub(super) mod inject {
     pub(in crate::domain) const STATUS: &str = "status";
     pub(in crate::domain) const STORE: &str = "store";
     pub(in crate::domain) const TEMPLATE_PREFIX: &str = "template.";
-    pub(in crate::domain) const ALL: [&str; 11] = [
+    pub(in crate::domain) const TEMPLATE_ENV_PREFIX: &str = "template-env.";
+    pub(in crate::domain) const ALL: [&str; 12] = [
         CONTAINERS,
         ENABLED,
         ENCODING,
@@ -65,6 +66,7 @@ pub(super) mod inject {
         STATUS,
         STORE,
         "template.NAME",
+        "template-env.NAME",
     ];
 }
 

@@ -6,6 +6,9 @@ use super::name::{InvalidText, RequestName};
 use super::parameters::{Findings, Parameters};
 use super::path::StorageKey;
 
+/// The init container finds its pod's index by looking at them, a thousand at once.
+const MOST_INDICES: u32 = 100_000;
+
 /// One `lease.D/NAME` annotation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LeaseRequest {
@@ -39,6 +42,15 @@ impl LeaseRequest {
             && start > end
         {
             parameters.conflict(format!("rangeStart={start} is greater than rangeEnd={end}"));
+            parameters.finish(&[]);
+            return None;
+        }
+        if let (Some(start), Some(end)) = (start, end)
+            && start.abs_diff(end) >= MOST_INDICES
+        {
+            parameters.conflict(format!(
+                "rangeStart={start} to rangeEnd={end} are more than {MOST_INDICES} indices, each of which is looked at"
+            ));
             parameters.finish(&[]);
             return None;
         }

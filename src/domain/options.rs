@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use super::annotation::{AnnotationDomain, Family, init, inject};
 use super::duration::parse_duration;
-use super::name::{ContainerName, InvalidText, MountPath, RequestName, ServiceAccountName, StoreName};
+use super::name::{
+    ContainerName, EnvName, InvalidText, MountPath, RequestName, ServiceAccountName, StoreName,
+};
 use super::parameters::{Findings, read_flag};
 use super::path::StoragePrefix;
 use super::problem::{Fault, Found};
@@ -54,6 +56,8 @@ pub struct Injection {
     pub refresh: Option<Duration>,
     /// `template.NAME`, by name.
     pub templates: Vec<Template>,
+    /// `template-env.NAME`, by name.
+    pub template_envs: Vec<TemplateEnv>,
 }
 
 /// `inject.D/init-position`: where our init container stands among the pod's.
@@ -100,6 +104,15 @@ pub struct Template {
     pub name: RequestName,
     /// The template's text.
     pub source: String,
+}
+
+/// `inject.D/template-env.NAME`: a variable that also gets what the template gives.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TemplateEnv {
+    /// The template's name.
+    pub template: RequestName,
+    /// The variable.
+    pub env: EnvName,
 }
 
 impl LocalMode {
@@ -248,6 +261,9 @@ impl Injection {
         if let Some(name) = key.strip_prefix(inject::TEMPLATE_PREFIX) {
             return self.read_template(&annotation, name, value, findings);
         }
+        if let Some(name) = key.strip_prefix(inject::TEMPLATE_ENV_PREFIX) {
+            return self.read_template_env(annotation, name, value, findings);
+        }
         let Some(word) = inject::ALL.into_iter().find(|known| *known == key) else {
             return warn_unknown(Family::Inject, &annotation, key, findings);
         };
@@ -280,6 +296,16 @@ impl Injection {
             Ok(name) => self.templates.push(Template { name, source: value.to_owned() }),
             Err(InvalidText(rule)) => findings.problem(annotation, Fault::Name(rule)),
         }
+    }
+
+    fn read_template_env(&mut self, annotation: String, name: &str, value: &str, findings: &mut Findings) {
+        let template = match RequestName::new(name) {
+            Ok(template) => template,
+            Err(InvalidText(rule)) => return findings.problem(&annotation, Fault::Name(rule)),
+        };
+        let control = Control { annotation, word: "template-env", value: value.trim(), findings };
+        let env = control.text(EnvName::new);
+        self.template_envs.extend(env.map(|env| TemplateEnv { template, env }));
     }
 }
 

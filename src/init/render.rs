@@ -5,7 +5,7 @@
 //! | `secret` | format `properties` | Java properties, keys as PEM | `name=base64` lines (kees) |
 //! | `resources`, `leases` | always | Java properties | `name=base64` lines |
 //! | one file a resource and lease | always | the bytes | the bytes |
-//! | `secret.env` | `env=…`, or format `dotenv` | kubelet's syntax | kubelet's syntax |
+//! | `secret.env` | `env=…`, `template-env.…`, or format `dotenv` | kubelet's syntax | kubelet's syntax |
 //! | `secret.json` | format `json` | one object of texts | one object of base64 |
 //! | `files/NAME` | format `files` | the bytes, keys as PEM | base64 |
 //! | one file a template | always | what it gives | what it gives |
@@ -17,7 +17,6 @@
 //! reported at once, and none shows a value.
 
 mod environment;
-mod pem;
 mod properties;
 
 use std::collections::BTreeMap;
@@ -29,12 +28,13 @@ use base64::engine::general_purpose::STANDARD;
 use zeroize::Zeroizing;
 
 use crate::domain::{
-    Encoding, FileMode, Format, Formats, Layout, RequestName, Requests, SecretType, SecretValue,
+    Encoding, FileMode, Format, Formats, Layout, RequestName, Requests, SecretType, SecretValue, TemplateEnv,
 };
 
 use super::fetch::{Fetched, Secret};
 use super::settings::{Output, Settings};
 use super::template::{self, TemplateError};
+use crate::template::pem;
 
 pub use environment::Unwritable;
 
@@ -71,6 +71,16 @@ pub enum RenderFailure {
     Environment {
         /// The request.
         name: String,
+        /// Why not.
+        reason: Unwritable,
+    },
+    /// kubelet's environment file cannot hold what a template gives.
+    #[error("template {name} cannot be the variable {env}: {reason}; read its file instead")]
+    TemplateEnvironment {
+        /// The template.
+        name: String,
+        /// The variable.
+        env: String,
         /// Why not.
         reason: Unwritable,
     },
@@ -130,7 +140,7 @@ pub(super) fn render(
     if failures.is_empty() { Ok(files) } else { Err(RenderError { failures }) }
 }
 
-impl Rendering<'_> {
+impl<'a> Rendering<'a> {
     fn output(&mut self, output: &Output) {
         let fetched = self.fetched;
         let shown =
@@ -153,9 +163,12 @@ impl Rendering<'_> {
                 self.put(&output.directory, name, secret.mode.unwrap_or(self.mode), content);
             }
         }
-        self.environment(output, &secrets);
         self.resources_and_leases(output);
-        self.templates(output, &secrets);
+        let templates = self.templates(&secrets);
+        self.environment(output, &secrets, &templates);
+        for (name, content) in templates {
+            self.put(&output.directory, name.to_string(), self.mode, content);
+        }
     }
 
     /// A pod whose annotations changed after its admission may ask for other secrets than the webhook saw.
@@ -196,7 +209,12 @@ impl Rendering<'_> {
         }
     }
 
-    fn environment(&mut self, output: &Output, secrets: &[&Secret]) {
+    fn environment(
+        &mut self,
+        output: &Output,
+        secrets: &[&Secret],
+        templates: &[(&RequestName, SecretValue)],
+    ) {
         let all = self.formats.has(Format::Dotenv);
         let mut lines = BTreeMap::new();
         for secret in secrets.iter().filter(|secret| all || secret.env.is_some()) {
@@ -208,19 +226,33 @@ impl Rendering<'_> {
                 }
             }
         }
+        for TemplateEnv { template, env } in &self.requests.injection.template_envs {
+            // A template that this view does not show has no variable either.
+            let Some((_, text)) = templates.iter().find(|(name, _)| *name == template) else { continue };
+            match environment::check(true, text.expose()) {
+                Ok(()) => drop(lines.insert(env.clone(), text.clone())),
+                Err(reason) => self.failures.push(RenderFailure::TemplateEnvironment {
+                    name: template.to_string(),
+                    env: env.to_string(),
+                    reason,
+                }),
+            }
+        }
         if all || !lines.is_empty() {
             let content = environment::file(&lines);
             self.put(&output.directory, Layout::ENVIRONMENT_FILE.to_owned(), self.mode, content);
         }
     }
 
-    fn templates(&mut self, output: &Output, shown: &[&Secret]) {
-        let fetched = self.fetched;
+    /// What the templates of a view give.
+    fn templates(&mut self, shown: &[&Secret]) -> Vec<(&'a RequestName, SecretValue)> {
+        let (requests, fetched) = (self.requests, self.fetched);
         let all: Vec<&Secret> = fetched.secrets.iter().collect();
-        for template in &self.requests.injection.templates {
+        let mut contents = Vec::new();
+        for template in &requests.injection.templates {
             let rendered = template::render(&template.source, &self.template_values(shown));
             match rendered {
-                Ok(content) => self.put(&output.directory, template.name.to_string(), self.mode, content),
+                Ok(content) => contents.push((&template.name, content)),
                 // A template over a secret that this view does not show is not for this view.
                 Err(TemplateError::Unknown { .. })
                     if template::render(&template.source, &self.template_values(&all)).is_ok() => {}
@@ -230,6 +262,7 @@ impl Rendering<'_> {
                 }),
             }
         }
+        contents
     }
 
     fn template_values(&self, secrets: &[&Secret]) -> template::Values<'_> {

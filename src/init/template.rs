@@ -52,12 +52,12 @@ pub(super) enum TemplateError {
     #[error("gives more than {LARGEST} bytes")]
     TooLarge,
     /// Everything else that can go wrong.
-    #[error("line {line} failed: {kind}")]
+    #[error("line {line} failed: {reason}")]
     Failed {
         /// The line of the template.
         line: usize,
-        /// The kind of failure, in minijinja's words.
-        kind: String,
+        /// What a filter of ours says, or the kind of failure in minijinja's words.
+        reason: String,
     },
 }
 
@@ -95,7 +95,10 @@ fn failure(error: &Error) -> TemplateError {
             TemplateError::Binary { line }
         }
         ErrorKind::WriteFailure => TemplateError::TooLarge,
-        kind => TemplateError::Failed { line, kind: kind.to_string() },
+        kind => {
+            let reason = template::refusal(error).map_or_else(|| kind.to_string(), str::to_owned);
+            TemplateError::Failed { line, reason }
+        }
     }
 }
 
@@ -153,6 +156,15 @@ mod tests {
         assert_eq!(rendered("{{ nothing }}"), Err(TemplateError::Unknown { line: 1 }));
         assert_eq!(rendered("{{ secret.raw }}"), Err(TemplateError::Binary { line: 1 }));
         assert!(matches!(rendered("{{ 1"), Err(TemplateError::Syntax(_))));
+        assert_eq!(
+            rendered("{{ secret.raw | urlencode }}\n{{ secret.no | urlencode }}"),
+            Err(TemplateError::Unknown { line: 2 })
+        );
+        let Err(TemplateError::Failed { reason, .. }) = rendered("{{ secret['db.password'] | fromjson }}")
+        else {
+            panic!()
+        };
+        assert_eq!(reason, "fromjson was given no JSON");
     }
 
     #[test]
@@ -169,6 +181,10 @@ mod tests {
         for source in [
             "{{ secret['db.password'] | int }}",
             "{{ secret['db.password'] | b64decode }}",
+            "{{ secret['db.password'] | fromjson }}",
+            "{{ secret['db.password'] | pem }}",
+            "{{ secret['db.password'] | der }}",
+            "{{ secret.raw | pem(secret['db.password']) }}",
             "{{ secret['db.password'] + 1 }}",
             "{{ secret['db.password']() }}",
             "{{ secret['db.password'] | nope }}",

@@ -37,6 +37,8 @@ pub enum Reason {
     ServiceAccount,
     /// One secret, by name.
     Secret(String),
+    /// The variable of one template, by its name.
+    TemplateEnv(String),
 }
 
 impl Change {

@@ -70,15 +70,14 @@ impl<'a> Planner<'a> {
                 );
                 findings.fault_of(UNSUPPORTED, Family::Secret, request.name.as_str(), message);
             }
-        }
-    }
-
-    /// What can be said of templates before there are values.
-    pub(super) fn check_templates(&self, findings: &mut Findings<'_>) {
-        for template in &self.requests.injection.templates {
-            if let Err(reason) = crate::template::check(&template.source) {
-                let key = format!("template.{}", template.name);
-                findings.fault_of(DenialKind::InvalidAnnotation, Family::Inject, &key, reason);
+            for variable in &self.requests.injection.template_envs {
+                let message = format!(
+                    "a variable needs Kubernetes {} (fileKeyRef), and the cluster has {}: read the file instead",
+                    KubernetesVersion::FILE_KEY_REF,
+                    self.settings.kubernetes
+                );
+                let key = format!("template-env.{}", variable.template);
+                findings.fault_of(UNSUPPORTED, Family::Inject, &key, message);
             }
         }
     }

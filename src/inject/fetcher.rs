@@ -9,11 +9,12 @@ use super::parts::{
 };
 use super::plan::{DenialKind, Findings};
 use super::pod::{EnvVar, Pod, PodSecurityContext};
-use super::references::{add_variable, mount};
+use super::references::{add_variable, mount, reason};
 use super::settings::Settings;
 use super::views::{self, View};
-use crate::domain::{Family, FileMode, InitPosition, Layout, Requests};
+use crate::domain::{EnvName, Family, FileMode, InitPosition, Layout, Requests, TemplateEnv};
 use crate::handover::StoreSettings;
+use crate::template;
 
 /// Where the store's token is mounted.
 pub(super) const STORE_TOKEN: &str = "/var/run/secrets/keystow";
@@ -91,6 +92,7 @@ impl Fetcher<'_> {
                 let target = &mut targets[*target];
                 mount(target, &volume, self.directory, Reason::Fetch, changes, findings);
                 add_variables(view, &volume, target, changes, findings);
+                self.add_template_variables(view, &volume, target, changes, findings);
             }
         }
         if self.requests.injection.containers.is_some() {
@@ -103,8 +105,7 @@ impl Fetcher<'_> {
         }
         if !self.store.is_carried() {
             let kind = self.store.kind();
-            let message =
-                format!("the init container of this version does not read stores of the kind {kind} yet");
+            let message = format!("the init container of this build does not read stores of the kind {kind}");
             findings.warn_of(Family::Inject, "store", &message);
         }
         let (user, mode) = self.reader(&views, targets);
@@ -245,22 +246,66 @@ fn add_variables(
     findings: &mut Findings<'_>,
 ) {
     for request in &view.secrets {
-        let Some(env) = request.env() else { continue };
-        if target.start != Start::After {
-            let message =
-                format!("container {} starts before the value is there: no {env} in it", target.name());
-            findings.warn_of_secret(&request.name, &message);
-            continue;
+        if let Some(env) = request.env() {
+            add_file_variable(volume, reason(request), env, target, changes, findings);
         }
-        let (path, key) = (Layout::ENVIRONMENT_FILE, env.as_str());
-        let source = EnvSource::ValueFrom(EnvVarSource::FileKeyRef { volume_name: volume, path, key });
-        let variable = Json::of(&parts::EnvVar { name: env.as_str(), source });
-        let is_ours =
-            |found: &EnvVar<'_>| {
-                found.value_from.as_ref().and_then(|source| source.file_key_ref.as_ref()).is_some_and(
-                    |reference| &*reference.volume_name == volume && &*reference.key == env.as_str(),
-                )
-            };
-        add_variable(target, request, env, &variable, is_ours, changes, findings);
     }
+}
+
+impl Fetcher<'_> {
+    /// The same for templates. Where the container may not see a secret that a template names, the init container does
+    /// not render it.
+    fn add_template_variables(
+        &self,
+        view: &View<'_>,
+        volume: &str,
+        target: &mut Target<'_>,
+        changes: &mut Changes,
+        findings: &mut Findings<'_>,
+    ) {
+        let injection = &self.requests.injection;
+        for TemplateEnv { template: name, env } in &injection.template_envs {
+            let reason = Reason::TemplateEnv(name.to_string());
+            let Some(template) = injection.templates.iter().find(|known| known.name == *name) else {
+                continue;
+            };
+            let named = template::names(&template.source);
+            let sees = |name: &str| view.secrets.iter().any(|shown| shown.name.as_str() == name);
+            let hidden = self
+                .requests
+                .stored()
+                .map(|(request, _)| request.name.as_str())
+                .find(|secret| !sees(secret) && named.iter().any(|named| named.is_secret(secret)));
+            if let Some(secret) = hidden {
+                let message =
+                    format!("container {} may not see {secret}, so there is no {env} in it", target.name());
+                findings.warn_of_variable(&reason, &message);
+                continue;
+            }
+            add_file_variable(volume, reason, env, target, changes, findings);
+        }
+    }
+}
+
+/// A variable that the kubelet reads from `secret.env`.
+fn add_file_variable(
+    volume: &str,
+    reason: Reason,
+    env: &EnvName,
+    target: &mut Target<'_>,
+    changes: &mut Changes,
+    findings: &mut Findings<'_>,
+) {
+    if target.start != Start::After {
+        let message = format!("container {} starts before the value is there: no {env} in it", target.name());
+        return findings.warn_of_variable(&reason, &message);
+    }
+    let (path, key) = (Layout::ENVIRONMENT_FILE, env.as_str());
+    let source = EnvSource::ValueFrom(EnvVarSource::FileKeyRef { volume_name: volume, path, key });
+    let variable = Json::of(&parts::EnvVar { name: env.as_str(), source });
+    let is_ours = |found: &EnvVar<'_>| {
+        let reference = found.value_from.as_ref().and_then(|source| source.file_key_ref.as_ref());
+        reference.is_some_and(|found| &*found.volume_name == volume && &*found.key == env.as_str())
+    };
+    add_variable(target, reason, env, &variable, is_ours, changes, findings);
 }

@@ -106,6 +106,17 @@ impl Findings<'_> {
         self.warnings.push(Warning::new(&annotation, message));
     }
 
+    /// A warning of what asks for a variable.
+    pub(super) fn warn_of_variable(&mut self, reason: &Reason, message: &str) {
+        match reason {
+            Reason::TemplateEnv(name) => {
+                self.warn_of(Family::Inject, &format!("template-env.{name}"), message);
+            }
+            Reason::Secret(name) => self.warn_of(Family::Secret, name, message),
+            Reason::Status | Reason::Fetch | Reason::Refresh | Reason::Position | Reason::ServiceAccount => {}
+        }
+    }
+
     pub(super) fn warn_of_secret(&mut self, name: &RequestName, message: &str) {
         self.warn_of(Family::Secret, name.as_str(), message);
     }

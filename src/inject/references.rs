@@ -42,7 +42,7 @@ pub(super) fn plan(
                 let variable = Json::of(&parts::EnvVar { name: env.as_str(), source });
                 let is_ours = |found: &EnvVar<'_>| refers_to(found, secret, key);
                 for target in targets.iter_mut().filter(|target| target.receives(request)) {
-                    add_variable(target, request, env, &variable, is_ours, changes, findings);
+                    add_variable(target, reason(request), env, &variable, is_ours, changes, findings);
                 }
             }
             KubernetesTarget::EnvFrom { prefix } => {
@@ -71,7 +71,7 @@ fn refers_to(found: &EnvVar<'_>, secret: &KubernetesSecret, key: &SecretKey) -> 
 /// Adds a variable unless the container has it. The container's own wins over ours, with a warning.
 pub(super) fn add_variable(
     target: &mut Target<'_>,
-    request: &SecretRequest,
+    reason: Reason,
     env: &EnvName,
     variable: &Json,
     is_ours: impl Fn(&EnvVar<'_>) -> bool,
@@ -83,9 +83,9 @@ pub(super) fn add_variable(
         Some(found) if is_ours(found) => {}
         Some(_) => {
             let message = format!("container {} sets {env} itself, and that stays", target.name());
-            findings.warn_of_secret(&request.name, &message);
+            findings.warn_of_variable(&reason, &message);
         }
-        None => target.env.push(changes, variable, reason(request)),
+        None => target.env.push(changes, variable, reason),
     }
 }
 
@@ -183,7 +183,7 @@ pub(super) fn mount(
     }
 }
 
-fn reason(request: &SecretRequest) -> Reason {
+pub(super) fn reason(request: &SecretRequest) -> Reason {
     Reason::Secret(request.name.as_str().to_owned())
 }
 

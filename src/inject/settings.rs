@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use crate::domain::{AnnotationDomain, Layout, StoreName};
-use crate::handover::StoreSettings;
+use crate::handover::{StoreSettings, variable};
 
 /// Everything that planning needs besides the pod.
 #[derive(Debug, Clone)]
@@ -22,6 +22,8 @@ pub struct Settings {
     pub resources: Value,
     /// The volume of the files.
     pub volume: Volume,
+    /// How they get to the store.
+    pub fetching: Fetching,
     /// The stores.
     pub stores: Stores,
     /// Which namespaces may name which storage prefix; empty: any.
@@ -41,6 +43,32 @@ pub struct Volume {
     pub medium: String,
     /// A quantity.
     pub size_limit: String,
+}
+
+/// What the init container is told besides its store.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Fetching {
+    /// `HTTPS_PROXY`, without credentials: it is in the pod's manifest.
+    pub https_proxy: Option<String>,
+    /// `HTTP_PROXY`.
+    pub http_proxy: Option<String>,
+    /// `NO_PROXY`.
+    pub no_proxy: Option<String>,
+    /// How long to wait for what is not there yet, as a Go duration.
+    pub deadline: Option<String>,
+}
+
+impl Fetching {
+    /// The variables that tell it.
+    pub(super) fn variables(&self) -> impl Iterator<Item = (&'static str, String)> {
+        let variables = [
+            ("HTTPS_PROXY", &self.https_proxy),
+            ("HTTP_PROXY", &self.http_proxy),
+            ("NO_PROXY", &self.no_proxy),
+            (variable::DEADLINE, &self.deadline),
+        ];
+        variables.into_iter().filter_map(|(name, value)| Some((name, value.clone()?)))
+    }
 }
 
 /// The stores that a pod may read from.

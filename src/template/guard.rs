@@ -15,30 +15,72 @@ const LONGEST_TAG: usize = 1024;
 /// Each `elif` is one level of recursion.
 const MOST_TAGS: usize = 1000;
 
+/// A tag of a template.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Tag<'s> {
+    pub(super) kind: Kind,
+    /// What is between the delimiters.
+    pub(super) text: &'s str,
+    /// Where that begins in the template.
+    pub(super) at: usize,
+}
+
+/// What a tag does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// `{{ … }}`
+    Print,
+    /// `{% … %}`
+    Block,
+    /// `{# … #}`
+    Comment,
+}
+
 /// Says why the template is not parsed, if it is not.
 pub(super) fn check(source: &str) -> Result<(), String> {
-    let mut rest = source;
-    let mut tags = 0;
-    while let Some(at) = rest.find('{') {
-        let opened = &rest[at + 1..];
-        rest = match opened.as_bytes().first() {
-            Some(b'#') => opened.split_once("#}").map_or("", |(_, after)| after),
-            Some(b'{') => &opened[1 + tag_length(&opened[1..], "}}")?..],
-            Some(b'%') => &opened[1 + tag_length(&opened[1..], "%}")?..],
-            _ => {
-                rest = opened;
-                continue;
-            }
-        };
-        tags += 1;
-        if tags > MOST_TAGS {
+    for (index, tag) in tags(source).enumerate() {
+        tag?;
+        if index >= MOST_TAGS {
             return Err(format!("more than {MOST_TAGS} tags"));
         }
     }
     Ok(())
 }
 
-/// How long a tag is, up to its end outside of quotes.
+/// The tags of a template, up to the first that cannot be taken.
+pub(super) fn tags(source: &str) -> impl Iterator<Item = Result<Tag<'_>, String>> {
+    let mut at = 0;
+    std::iter::from_fn(move || {
+        loop {
+            let opened = at + source.get(at..)?.find('{')? + 1;
+            let (kind, end) = match source.as_bytes().get(opened) {
+                Some(b'#') => (Kind::Comment, "#}"),
+                Some(b'{') => (Kind::Print, "}}"),
+                Some(b'%') => (Kind::Block, "%}"),
+                _ => {
+                    at = opened;
+                    continue;
+                }
+            };
+            let inside = opened + 1;
+            let rest = &source[inside..];
+            let length = match kind {
+                Kind::Comment => Ok(rest.find(end).unwrap_or(rest.len())),
+                Kind::Print | Kind::Block => tag_length(rest, end),
+            };
+            return Some(
+                length
+                    .map(|length| {
+                        at = inside + length + end.len();
+                        Tag { kind, text: &rest[..length], at: inside }
+                    })
+                    .inspect_err(|_| at = source.len()),
+            );
+        }
+    })
+}
+
+/// How long a tag is without its delimiters, which end it outside of quotes.
 fn tag_length(tag: &str, end: &str) -> Result<usize, String> {
     if tag.trim_start_matches(|c: char| c.is_whitespace() || matches!(c, '-' | '+')).starts_with("raw") {
         return Err("raw blocks are not taken; write {{ '{{' }} for braces".to_owned());
@@ -58,7 +100,7 @@ fn tag_length(tag: &str, end: &str) -> Result<usize, String> {
             (None, '*' | '{') => {
                 return Err(format!("a tag with `{char}`, which templates cannot have here"));
             }
-            (None, _) if tag[at..].starts_with(end) => return Ok(at + end.len()),
+            (None, _) if tag[at..].starts_with(end) => return Ok(at),
             (None, _) => {}
         }
     }

@@ -128,6 +128,9 @@ fn steering(requests: &Requests) -> Vec<(Family, String, String)> {
     for template in &injection.templates {
         put(Family::Inject, &format!("template.{}", template.name), Some(template.source.clone()));
     }
+    for variable in &injection.template_envs {
+        put(Family::Inject, &format!("template-env.{}", variable.template), Some(variable.env.to_string()));
+    }
     all
 }
 

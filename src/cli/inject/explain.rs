@@ -56,5 +56,6 @@ fn because(reason: &Reason, domain: &AnnotationDomain) -> String {
         Reason::Position => domain.key(Family::Inject, "init-position"),
         Reason::ServiceAccount => domain.key(Family::Inject, "service-account"),
         Reason::Secret(name) => domain.key(Family::Secret, name),
+        Reason::TemplateEnv(name) => domain.key(Family::Inject, &format!("template-env.{name}")),
     }
 }

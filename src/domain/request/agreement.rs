@@ -1,21 +1,24 @@
 //! What the requests of one pod must have in common. Each check is linear in their number.
 
 use std::collections::HashMap;
+use std::fmt;
 
 use super::{Grammar, Requests};
 use crate::domain::annotation::Family;
 use crate::domain::name::{ContainerName, EnvName, MountPath, RequestName, SecretKey};
-use crate::domain::options::{Format, LocalMode};
+use crate::domain::options::{Format, LocalMode, TemplateEnv};
 use crate::domain::parameters::Findings;
 use crate::domain::path::StoragePath;
 use crate::domain::problem::Fault;
 use crate::domain::secret::{
     Delivery, Generated, KubernetesSecret, KubernetesTarget, Origin, SecretRequest, StoredSecret,
 };
+use crate::domain::suggest::nearest;
 
 pub(super) fn check(grammar: &Grammar<'_>, requests: &Requests, findings: &mut Findings) {
     let mut agreement = Agreement { grammar, requests, findings };
     agreement.generations();
+    agreement.template_environment();
     agreement.environment();
     agreement.environment_file();
     agreement.directories();
@@ -29,25 +32,41 @@ struct Agreement<'a, 'g> {
     findings: &'a mut Findings,
 }
 
+/// What sets a variable.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Setter<'a> {
+    Secret(&'a RequestName),
+    Template(&'a RequestName),
+}
+
+impl fmt::Display for Setter<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Secret(name) => write!(f, "{name}"),
+            Self::Template(name) => write!(f, "template-env.{name}"),
+        }
+    }
+}
+
 /// Who sets a variable, by the containers that it is set in.
 #[derive(Default)]
 struct Setters<'a> {
-    everywhere: Option<&'a RequestName>,
-    by_container: HashMap<&'a ContainerName, &'a RequestName>,
+    everywhere: Option<Setter<'a>>,
+    by_container: HashMap<&'a ContainerName, Setter<'a>>,
 }
 
 impl<'a> Setters<'a> {
-    /// Notes one more request, and gives back one that it meets in some container.
-    fn add(&mut self, request: &'a SecretRequest) -> Option<&'a RequestName> {
+    /// Notes one more, and gives back one that it meets in some container.
+    fn add(&mut self, setter: Setter<'a>, containers: Option<&'a [ContainerName]>) -> Option<Setter<'a>> {
         let mut met = self.everywhere;
-        match &request.containers {
+        match containers {
             None => {
                 met = met.or_else(|| self.by_container.values().min().copied());
-                self.everywhere.get_or_insert(&request.name);
+                self.everywhere.get_or_insert(setter);
             }
             Some(containers) => {
                 for container in containers {
-                    met = met.or(self.by_container.insert(container, &request.name));
+                    met = met.or(self.by_container.insert(container, setter));
                 }
             }
         }
@@ -103,10 +122,38 @@ impl<'a> Agreement<'a, '_> {
         let mut variables: HashMap<&EnvName, Setters<'_>> = HashMap::new();
         for request in &self.requests.secrets {
             let Some(env) = request.env() else { continue };
-            if let Some(other) = variables.entry(env).or_default().add(request) {
+            let setter = Setter::Secret(&request.name);
+            if let Some(other) = variables.entry(env).or_default().add(setter, request.containers.as_deref())
+            {
                 self.conflict(Family::Secret, &request.name, format!("env={env} is also set by {other}"));
             }
         }
+        for TemplateEnv { template, env } in &self.requests.injection.template_envs {
+            if let Some(other) = variables.entry(env).or_default().add(Setter::Template(template), None) {
+                self.conflict_of_template_env(template, format!("{env} is also set by {other}"));
+            }
+        }
+    }
+
+    /// A variable has a template to be made from.
+    fn template_environment(&mut self) {
+        let templates = &self.requests.injection.templates;
+        for TemplateEnv { template, .. } in &self.requests.injection.template_envs {
+            if templates.iter().any(|known| known.name == *template) {
+                continue;
+            }
+            let known: Vec<&str> = templates.iter().map(|known| known.name.as_str()).collect();
+            let hint = match nearest(template.as_str(), &known) {
+                Some(near) => format!("; did you mean template-env.{near}?"),
+                None => String::new(),
+            };
+            self.conflict_of_template_env(template, format!("the pod has no template.{template}{hint}"));
+        }
+    }
+
+    fn conflict_of_template_env(&mut self, template: &RequestName, message: String) {
+        let annotation = self.grammar.domain.key(Family::Inject, &format!("template-env.{template}"));
+        self.findings.problem(&annotation, Fault::Conflict(message));
     }
 
     /// `db.password` and `db-password` would both be `DB_PASSWORD` in `secret.env`.
@@ -127,6 +174,14 @@ impl<'a> Agreement<'a, '_> {
                     Family::Secret,
                     &request.name,
                     format!("{message}, and so is {first}: give one env=…"),
+                );
+            }
+        }
+        for TemplateEnv { template, env } in &self.requests.injection.template_envs {
+            if let Some((first, false)) = lines.get(env) {
+                self.conflict_of_template_env(
+                    template,
+                    format!("{env} is also the line of {first} in secret.env: give that an env=…"),
                 );
             }
         }

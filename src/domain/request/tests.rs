@@ -3,7 +3,7 @@
 use super::*;
 use crate::domain::{
     ApiKeyParty, ContainerName, Delivery, Encoding, Format, Generated, InitPosition, KeyHalf,
-    KubernetesTarget, Layout, LocalMode, Modulus, Origin, SecretType,
+    KubernetesTarget, Layout, LocalMode, Modulus, Origin, SecretType, TemplateEnv,
 };
 
 fn parse(annotations: &[(&str, &str)]) -> Result<Parsed, Rejection> {
@@ -120,6 +120,22 @@ refusals! {
         ("secret.D/a", "kind=KUBERNETES,secret=s,key=a,env=A"),
         ("secret.D/b", "kind=REFERENCE,type=RANDOM,env=A")
     ] => ["secret.D/b: env=A is also set by a"];
+    variable_of_a_secret_and_of_a_template: [
+        ("secret.D/a", "kind=REFERENCE,type=RANDOM,env=A,containers=x"),
+        ("inject.D/template.url", "x"), ("inject.D/template-env.url", "A")
+    ] => ["inject.D/template-env.url: A is also set by a"];
+    variable_of_two_templates: [
+        ("inject.D/template.a", "x"), ("inject.D/template-env.a", "A"),
+        ("inject.D/template.b", "x"), ("inject.D/template-env.b", "A")
+    ] => ["inject.D/template-env.b: A is also set by template-env.a"];
+    variable_of_no_template: [("inject.D/template.databaseUrl", "x"), ("inject.D/template-env.databaseurl", "A")]
+        => ["inject.D/template-env.databaseurl: the pod has no template.databaseurl; did you mean template-env.databaseUrl?"];
+    variable_of_a_template_without_a_name: [("inject.D/template.a", "x"), ("inject.D/template-env.a", "1A")]
+        => ["inject.D/template-env.a: template-env=1A is not an environment variable's name: letters, digits, `_`, `-` and `.`, no digit first"];
+    variable_of_a_template_that_is_a_line_already: [
+        ("inject.D/format", "dotenv"), ("secret.D/db.url", "kind=REFERENCE,type=PASSWORD"),
+        ("inject.D/template.a", "x"), ("inject.D/template-env.a", "DB_URL")
+    ] => ["inject.D/template-env.a: DB_URL is also the line of db.url in secret.env: give that an env=…"];
     one_line_of_the_environment_file_twice: [
         ("inject.D/format", "dotenv"),
         ("secret.D/db.pw", "kind=REFERENCE,type=RANDOM"),
@@ -146,6 +162,8 @@ refusals! {
     ];
     lease_of_an_inverted_range: [("lease.D/x", "kind=INDEX,rangeStart=2,rangeEnd=1")]
         => ["lease.D/x: rangeStart=2 is greater than rangeEnd=1"];
+    lease_of_too_wide_a_range: [("lease.D/x", "kind=INDEX,rangeStart=0,rangeEnd=2000000000")]
+        => ["lease.D/x: rangeStart=0 to rangeEnd=2000000000 are more than 100000 indices, each of which is looked at"];
     resource_in_the_place_of_the_secrets: [("resource.D/secret", "")]
         => ["resource.D/secret: the file secret of the mount directory is keystow's own; take another name"];
     resource_and_lease_of_one_name: [("resource.D/x", ""), ("lease.D/x", "kind=INDEX,rangeStart=0,rangeEnd=1")]
@@ -247,6 +265,7 @@ fn steering_annotations_are_understood() {
         ("inject.D/refresh", "5m"),
         ("inject.D/status", "not an instruction"),
         ("inject.D/template.url", "x"),
+        ("inject.D/template-env.url", " DATABASE_URL "),
     ]);
     assert_eq!(requests.storage.local_mode, LocalMode::RemoteThenLocal);
     let injection = requests.injection;
@@ -263,6 +282,8 @@ fn steering_annotations_are_understood() {
     assert_eq!(injection.path.unwrap().as_str(), "/run/secrets");
     assert_eq!(injection.refresh.unwrap().as_secs(), 300);
     assert_eq!(injection.templates.len(), 1);
+    let [TemplateEnv { template, env }] = &injection.template_envs[..] else { panic!() };
+    assert_eq!((template.as_str(), env.as_str()), ("url", "DATABASE_URL"));
     assert!(warnings.is_empty(), "{warnings:?}");
 }
 

@@ -26,7 +26,7 @@ fn settings(layout: Layout) -> Settings {
         outputs: vec![Output::of(layout, Path::new(DIRECTORY), None)],
         file_mode: FileMode::OWNER,
         deadline: std::time::Duration::ZERO,
-        pod_name: None,
+        surroundings: Default::default(),
         termination_log: "/log".into(),
     }
 }
@@ -245,4 +245,46 @@ fn templates_are_files() {
     let bad = requests(&[("inject.bsycorp.com/template.conf", "{{ secret.nope }}")]);
     let error = render(&settings(Layout::Keystow), &bad, &passwords()).unwrap_err();
     assert!(matches!(&error.failures[..], [RenderFailure::Template { name, .. }] if name == "conf"));
+}
+
+#[test]
+fn a_template_is_a_variable_too() {
+    let annotations = [
+        ("inject.bsycorp.com/template.url", "{{ secret.a }}@{{ resource['db.url'] }}\n"),
+        ("inject.bsycorp.com/template-env.url", "URL"),
+    ];
+    let files = render(&settings(Layout::Keystow), &requests(&annotations), &passwords()).unwrap();
+    let text = "one=two@jdbc:x://y?a=b\n";
+    for (file, content) in [("url", text.to_owned()), ("secret.env", format!("URL='{text}'\n"))] {
+        assert!(texts(&files).contains(&(file, content)), "{file}: {:?}", texts(&files));
+    }
+    for (source, reason) in [
+        ("it's", Unwritable::SingleQuote),
+        ("{{ 'AA==' | b64decode }}", Unwritable::Nul),
+        ("", Unwritable::Empty),
+    ] {
+        let annotations = [("inject.bsycorp.com/template.url", source), annotations[1]];
+        let error = render(&settings(Layout::Keystow), &requests(&annotations), &passwords()).unwrap_err();
+        let (name, env) = ("url".to_owned(), "URL".to_owned());
+        assert_eq!(error.failures, [RenderFailure::TemplateEnvironment { name, env, reason }], "{source}");
+    }
+}
+
+#[test]
+fn a_view_without_a_templates_secret_has_no_variable_of_it() {
+    let mut settings = settings(Layout::Keystow);
+    let only = |names: &[&str]| Some(names.iter().map(|name| (*name).to_owned()).collect());
+    settings.outputs = vec![
+        Output::of(Layout::Keystow, Path::new("/v/0"), only(&["a"])),
+        Output::of(Layout::Keystow, Path::new("/v/1"), only(&["b"])),
+    ];
+    let annotations = [
+        // Through a filter too: no view has an empty text in the place of a secret.
+        ("inject.bsycorp.com/template.url", "{{ secret.a | urlencode }}"),
+        ("inject.bsycorp.com/template-env.url", "URL"),
+    ];
+    let files = render(&settings, &requests(&annotations), &passwords()).unwrap();
+    assert_eq!(files[Path::new("/v/0")]["secret.env"].content.expose(), b"URL='one%3Dtwo'\n");
+    let names: Vec<&str> = files[Path::new("/v/1")].keys().map(String::as_str).collect();
+    assert_eq!(names, ["db.url", "leases", "node", "resources", "secret"]);
 }

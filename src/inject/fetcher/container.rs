@@ -70,6 +70,7 @@ impl Fetcher<'_> {
             let views: Vec<_> = views.iter().enumerate().map(view).collect();
             variables.push((variable::VIEWS, json!(views).to_string()));
         }
+        variables.extend(self.settings.fetching.variables());
         for (_, value) in &mut variables {
             // The kubelet would expand it.
             if value.contains("$(") {

@@ -1,5 +1,5 @@
-//! Keys in DER as PEM (RFC 7468). The label is read from the key's own form; what is PEM already, or of no known
-//! form, stays as it is.
+//! Keys in DER as PEM (RFC 7468), and back. The label is read from the key's own form; what is PEM already, or of no
+//! known form, stays as it is.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -13,14 +13,25 @@ const OCTET_STRING: u8 = 0x04;
 const OBJECT_IDENTIFIER: u8 = 0x06;
 const SEQUENCE: u8 = 0x30;
 
+const BEGIN: &str = "-----BEGIN ";
+const END: &str = "-----END ";
+const DASHES: &str = "-----";
+
 /// The key as PEM where it is DER.
-pub(super) fn armored(value: &SecretValue) -> SecretValue {
-    let Some(label) = label(value.expose()) else { return value.clone() };
-    let text = Zeroizing::new(STANDARD.encode(value.expose()));
-    let mut out = Zeroizing::new(String::with_capacity(text.len() + text.len() / 64 + 80));
-    out.push_str("-----BEGIN ");
-    out.push_str(label);
-    out.push_str("-----\n");
+pub(crate) fn armored(value: &SecretValue) -> SecretValue {
+    match label(value.expose()) {
+        Some(label) => SecretValue::new(std::mem::take(&mut *block(label, value.expose())).into_bytes()),
+        None => value.clone(),
+    }
+}
+
+/// A block of this label.
+pub(super) fn block(label: &str, der: &[u8]) -> Zeroizing<String> {
+    let text = Zeroizing::new(STANDARD.encode(der));
+    let mut out = Zeroizing::new(String::with_capacity(text.len() + text.len() / 64 + 2 * label.len() + 40));
+    for part in [BEGIN, label, DASHES, "\n"] {
+        out.push_str(part);
+    }
     let mut rest = text.as_str();
     while !rest.is_empty() {
         let (line, after) = rest.split_at(rest.len().min(64));
@@ -28,10 +39,22 @@ pub(super) fn armored(value: &SecretValue) -> SecretValue {
         out.push('\n');
         rest = after;
     }
-    out.push_str("-----END ");
-    out.push_str(label);
-    out.push_str("-----\n");
-    SecretValue::new(std::mem::take(&mut *out).into_bytes())
+    for part in [END, label, DASHES, "\n"] {
+        out.push_str(part);
+    }
+    out
+}
+
+/// The base64 of the first block in a text.
+pub(super) fn first_block(text: &str) -> Option<&str> {
+    let (_, rest) = text.split_once(BEGIN)?;
+    let (_, rest) = rest.split_once(DASHES)?;
+    rest.split_once(END).map(|(inner, _)| inner)
+}
+
+/// Whether this is one DER sequence: a key or a certificate.
+pub(super) fn is_der(bytes: &[u8]) -> bool {
+    matches!(element(bytes), Some((SEQUENCE, _, [])))
 }
 
 /// The PEM label of a key, by its outer form:
@@ -40,7 +63,7 @@ pub(super) fn armored(value: &SecretValue) -> SecretValue {
 /// - SubjectPublicKeyInfo is `SEQUENCE { SEQUENCE { OID … }, BIT STRING }`
 /// - SEC 1 is `SEQUENCE { INTEGER, OCTET STRING … }`
 /// - PKCS#1 is `SEQUENCE { INTEGER × 9 }`, or `× 2` for a public key
-fn label(bytes: &[u8]) -> Option<&'static str> {
+pub(super) fn label(bytes: &[u8]) -> Option<&'static str> {
     let (SEQUENCE, key, []) = element(bytes)? else { return None };
     match element(key)? {
         (INTEGER, _, rest) => match element(rest)? {
