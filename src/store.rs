@@ -1,23 +1,68 @@
 //! Where secrets are kept: one trait, and the stores behind it.
 //!
 //! ```text
-//! StoreSettings ─▶ open ─▶ dyn Store ─▶ get (init) · create, delete, list (creator)
+//! StoreSettings, Surroundings ─▶ open ─▶ dyn Store ─▶ get (init) · create, delete, list (creator)
 //! ```
+//!
+//! | store | what lies at `/veza/db_password` | a group of several values |
+//! |---|---|---|
+//! | `dynamodb` | the item `/veza/db_password` | one transaction |
+//! | `kubernetes`, `vault` | the field `password` of the object `/veza/db` | one object |
+//! | `secretsmanager`, `ssm`, `gcp`, `azure` ([`flat`]) | the object of that name, or else the field `password` of the JSON in `/veza/db` | one object with JSON |
 //!
 //! Invariants: an answer has an outcome for every address asked for; a group is created as a whole or not at
 //! all; an error names its path and reason and never a value. `NotFound` is said only where the store itself
-//! said so: whoever falls back to local values relies on it. Retrying is the caller's business, batching and
-//! paging are the store's.
+//! said so: whoever falls back to local values relies on it. Waiting and asking again is the caller's business,
+//! batching and paging are the store's, and so is logging in again when a session has expired.
 //!
-//! Deliberately absent: every store but `local`. [`open`] refuses the others by name in this version.
+//! Deliberately absent: caches. A store is asked once by an init container, and once a round by a sidecar.
 
+#[cfg(feature = "_aws")]
+mod aws;
+#[cfg(feature = "azure")]
+mod azure;
+#[cfg(feature = "dynamodb")]
+mod dynamodb;
+#[cfg(any(feature = "azure", feature = "gcp", feature = "secretsmanager", feature = "ssm"))]
+mod flat;
+#[cfg(feature = "gcp")]
+mod gcp;
+#[cfg(any(feature = "azure", feature = "gcp", feature = "vault"))]
+mod http;
+#[cfg(any(
+    feature = "azure",
+    feature = "gcp",
+    feature = "secretsmanager",
+    feature = "ssm",
+    feature = "vault"
+))]
+mod json;
+#[cfg(feature = "kubernetes")]
+pub mod kubernetes;
 mod local;
 #[cfg(test)]
 pub(crate) mod memory;
+#[cfg(any(feature = "azure", feature = "gcp"))]
+mod rest;
+#[cfg(feature = "secretsmanager")]
+mod secretsmanager;
+#[cfg(feature = "ssm")]
+mod ssm;
+#[cfg(any(
+    feature = "azure",
+    feature = "gcp",
+    feature = "secretsmanager",
+    feature = "ssm",
+    feature = "vault"
+))]
+mod text;
+#[cfg(feature = "vault")]
+mod vault;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::future::Future;
+use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -73,14 +118,16 @@ pub trait Store: fmt::Debug + Send + Sync {
     /// Stores a group of values if none of them is there yet: all of them or none, whatever happens.
     fn create<'a>(&'a self, group: &'a [(Address, SecretValue)]) -> Answer<'a, Result<Created, StoreError>>;
 
-    /// Deletes a value if it is still the expected one.
+    /// Deletes a value if it is still the expected one. What shares an object with others is not deleted alone where
+    /// the store cannot do that: [`StoreError::Invalid`].
     fn delete<'a>(
         &'a self,
         address: &'a Address,
         expected: &'a SecretValue,
     ) -> Answer<'a, Result<Deleted, StoreError>>;
 
-    /// Lists what lies below a prefix, to the last page.
+    /// Lists what begins with a prefix, to the last page, in no order. An object with fields is listed once, by its
+    /// own path. Values are not read.
     fn list<'a>(&'a self, prefix: &'a str) -> Answer<'a, Result<Vec<StoragePath>, StoreError>>;
 }
 
@@ -91,10 +138,12 @@ pub type Outcomes = HashMap<Address, Result<SecretValue, StoreError>>;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum StoreError {
     /// The store says that there is nothing. It may come: the creator may still be at work.
-    #[error("{path} is not in the store; create it, or check storage-prefix and storageKey")]
+    #[error("{path} is not in the store ({sought}); create it, or check storage-prefix and storageKey")]
     NotFound {
         /// What was looked for.
         path: StoragePath,
+        /// Where, in the store's own terms, so that a person can put it there: `key password of Secret db`.
+        sought: String,
     },
     /// The store knows who asks and refuses. Asking again does not help.
     #[error("access to {path} is denied ({reason}); grant it to the pod's service account")]
@@ -130,12 +179,54 @@ pub enum StoreError {
 pub enum OpenError {
     /// The store's kind is known, but nothing in this version speaks to it.
     #[error(
-        "the store kind `{kind}` is not in this build of keystow, which carries only `local`; have the operator configure a store that it carries"
+        "the store kind `{kind}` is not in this build of keystow; build it with the feature `{kind}`, or have the operator configure another store"
     )]
     NotCarried {
         /// The kind's word.
         kind: &'static str,
     },
+    /// The settings, or what surrounds this process, cannot be used.
+    #[error("the store `{kind}` cannot be used: {reason}")]
+    Unusable {
+        /// The kind's word.
+        kind: &'static str,
+        /// What is wrong, with the next step.
+        reason: String,
+    },
+}
+
+/// What a store needs to know of where this process runs. Everything else is in the settings.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Surroundings {
+    /// The projected service-account token with the store's audience. The kubelet renews it, so it is read each time.
+    pub token_file: Option<PathBuf>,
+    /// The namespace whose Secret objects are meant.
+    pub namespace: Option<String>,
+    /// The pod, by which the store's own log of accesses can name who asked.
+    pub pod_name: Option<String>,
+    /// Another STS than AWS' own (kees' `AWS_STS_ENDPOINT`): the token file is given to it for the role.
+    pub aws_sts_endpoint: Option<String>,
+    /// Those of [`VARIABLES`] that are set.
+    pub variables: BTreeMap<&'static str, String>,
+}
+
+/// Variables by which clouds and their own webhooks tell a process what it needs, for any of their clients.
+pub const VARIABLES: [&str; 8] = [
+    "AWS_ROLE_ARN",
+    "AZURE_AUTHORITY_HOST",
+    "AZURE_CLIENT_ID",
+    "AZURE_FEDERATED_TOKEN_FILE",
+    "AZURE_POD_IDENTITY_AUTHORITY_HOST",
+    "AZURE_TENANT_ID",
+    "GCE_METADATA_HOST",
+    "SSL_CERT_FILE",
+];
+
+#[allow(dead_code, reason = "which stores need it depends on the build")]
+impl Surroundings {
+    fn variable(&self, name: &str) -> Option<&str> {
+        self.variables.get(name).map(String::as_str)
+    }
 }
 
 impl Address {
@@ -150,41 +241,105 @@ impl Address {
     }
 }
 
+#[allow(
+    dead_code,
+    clippy::needless_pass_by_value,
+    reason = "which of these a build needs depends on its stores; a path is told as a text or as itself"
+)]
 impl StoreError {
+    pub(crate) fn not_found(path: &StoragePath, sought: impl Into<String>) -> Self {
+        Self::NotFound { path: path.clone(), sought: sought.into() }
+    }
+
+    pub(crate) fn denied(path: impl ToString, reason: impl Into<String>) -> Self {
+        Self::Denied { path: path.to_string(), reason: reason.into() }
+    }
+
+    pub(crate) fn unavailable(path: impl ToString, reason: impl Into<String>) -> Self {
+        Self::Unavailable { path: path.to_string(), reason: reason.into(), retry_after: None }
+    }
+
+    pub(crate) fn invalid(path: impl ToString, reason: impl Into<String>) -> Self {
+        Self::Invalid { path: path.to_string(), reason: reason.into() }
+    }
+
+    /// The same, told of another path: who asked for a field need not know that the object was looked at.
+    fn of(self, path: &StoragePath) -> Self {
+        let name = path.to_string();
+        match self {
+            Self::NotFound { sought, .. } => Self::NotFound { path: path.clone(), sought },
+            Self::Denied { path, reason } => Self::Denied { path: name, reason: format!("{path}: {reason}") },
+            Self::Unavailable { reason, retry_after, .. } => {
+                Self::Unavailable { path: name, reason, retry_after }
+            }
+            Self::Invalid { reason, .. } => Self::Invalid { path: name, reason },
+        }
+    }
+
     /// Whether waiting and asking again can help.
     pub fn is_worth_waiting_for(&self) -> bool {
         matches!(self, Self::NotFound { .. } | Self::Unavailable { .. })
     }
 }
 
+/// What becomes of creating a group of which some values are there: they do not belong together with new ones.
+#[allow(dead_code, reason = "which stores need it depends on the build")]
+fn half_a_group(missing: &StoreError) -> StoreError {
+    let path = match missing {
+        StoreError::NotFound { path, .. } => path.as_str(),
+        StoreError::Denied { path, .. }
+        | StoreError::Unavailable { path, .. }
+        | StoreError::Invalid { path, .. } => path,
+    };
+    let reason = "it is absent where others are there that belong to it; delete those, or put it back: new values would not fit";
+    StoreError::invalid(path, reason)
+}
+
 /// Opens the store that the operator configured. Nothing is contacted yet.
 ///
 /// `local` opens too, as a store that refuses everything with an explanation: its values come from requests, not
 /// from paths, so [`crate::generate::deterministic`] serves them, and the init container asks that instead.
-pub fn open(settings: &StoreSettings) -> Result<Arc<dyn Store>, OpenError> {
+///
+/// # Errors
+///
+/// When the store is not in this build, or something that it needs is not there or cannot be used.
+#[allow(unused_variables, clippy::unused_async, reason = "a build without stores opens none")]
+pub async fn open(
+    settings: &StoreSettings,
+    surroundings: &Surroundings,
+) -> Result<Arc<dyn Store>, OpenError> {
+    #[cfg(any(feature = "azure", feature = "gcp"))]
+    let unusable = |reason| OpenError::Unusable { kind: settings.kind(), reason };
     match settings {
         StoreSettings::Local(_) => Ok(Arc::new(local::Local)),
-        StoreSettings::Kubernetes(_)
-        | StoreSettings::DynamoDb(_)
-        | StoreSettings::SecretsManager(_)
-        | StoreSettings::Ssm(_)
-        | StoreSettings::Vault(_)
-        | StoreSettings::Gcp(_)
-        | StoreSettings::Azure(_) => Err(OpenError::NotCarried { kind: settings.kind() }),
+        #[cfg(feature = "dynamodb")]
+        StoreSettings::DynamoDb(of) => Ok(Arc::new(dynamodb::DynamoDb::open(of, surroundings).await?)),
+        #[cfg(feature = "secretsmanager")]
+        StoreSettings::SecretsManager(of) => Ok(Arc::new(secretsmanager::open(of, surroundings).await?)),
+        #[cfg(feature = "ssm")]
+        StoreSettings::Ssm(of) => Ok(Arc::new(ssm::open(of, surroundings).await?)),
+        #[cfg(feature = "vault")]
+        StoreSettings::Vault(settings) => vault::open(settings, surroundings),
+        #[cfg(feature = "kubernetes")]
+        StoreSettings::Kubernetes(_) => kubernetes::open(surroundings).await,
+        #[cfg(feature = "gcp")]
+        StoreSettings::Gcp(settings) => {
+            let service = gcp::SecretManager::open(settings, surroundings).map_err(unusable)?;
+            Ok(Arc::new(flat::Flat(service)))
+        }
+        #[cfg(feature = "azure")]
+        StoreSettings::Azure(settings) => {
+            let service = azure::KeyVault::open(settings, surroundings).map_err(unusable)?;
+            Ok(Arc::new(flat::Flat(service)))
+        }
+        #[allow(unreachable_patterns, reason = "not in a build that has every store")]
+        _ => Err(OpenError::NotCarried { kind: settings.kind() }),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_store_that_is_not_carried_is_named() {
-        let settings: StoreSettings = serde_json::from_str(r#"{"gcp":{"project":"p"}}"#).unwrap();
-        let error = open(&settings).unwrap_err();
-        assert_eq!(error, OpenError::NotCarried { kind: "gcp" });
-        assert!(error.to_string().contains("`gcp` is not in this build"), "{error}");
-    }
 
     #[test]
     fn waiting_helps_only_where_something_may_change() {

@@ -53,7 +53,7 @@ impl State {
         if let Some(error) = self.errors.get_mut(path).and_then(VecDeque::pop_front) {
             return Err(error);
         }
-        self.values.get(path).cloned().ok_or_else(|| StoreError::NotFound { path: path.clone() })
+        self.values.get(path).cloned().ok_or_else(|| StoreError::not_found(path, "in memory"))
     }
 }
 
