@@ -12,6 +12,7 @@
 //! Deliberately absent: secrets, of which the configuration has none.
 
 mod effective;
+mod fetching;
 mod meant;
 mod node;
 mod raw;

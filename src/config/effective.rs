@@ -17,15 +17,30 @@ pub(super) fn yaml(configuration: &Configuration) -> Result<String, String> {
         .iter()
         .map(|rule| json!({"namespaces": patterns(&rule.namespaces), "allow": rule.allow}))
         .collect();
+    let fetching = &settings.fetching;
+    let mut injection = json!({
+        "image": settings.image,
+        "resources": settings.resources,
+        "volume": {"medium": settings.volume.medium, "sizeLimit": settings.volume.size_limit},
+    });
+    let proxy = [
+        ("httpsProxy", &fetching.https_proxy),
+        ("httpProxy", &fetching.http_proxy),
+        ("noProxy", &fetching.no_proxy),
+    ];
+    let proxy: Map<String, Value> =
+        proxy.into_iter().filter_map(|(key, value)| Some((key.to_owned(), json!(value.as_ref()?)))).collect();
+    if !proxy.is_empty() {
+        injection["proxy"] = proxy.into();
+    }
+    if let Some(deadline) = &fetching.deadline {
+        injection["deadline"] = json!(deadline);
+    }
     manifest::to_yaml(&json!({
         "annotationDomain": settings.domain.as_str(),
         "layout": settings.layout.word(),
         "kubernetesVersion": configuration.kubernetes.to_string(),
-        "injection": {
-            "image": settings.image,
-            "resources": settings.resources,
-            "volume": {"medium": settings.volume.medium, "sizeLimit": settings.volume.size_limit},
-        },
+        "injection": injection,
         "stores": stores,
         "prefixes": prefixes,
         "localMode": {"namespaces": patterns(&settings.local_mode.namespaces)},

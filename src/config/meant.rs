@@ -10,10 +10,10 @@ use super::raw::{
     Amount, Field, Listed, RawFile, RawInjection, RawMap, RawPrefixRule, RawResources, RawVolume,
 };
 use super::report::{Place, Report};
-use super::stores;
 use super::{Configuration, Kubernetes};
+use super::{fetching, stores};
 use crate::domain::{AnnotationDomain, ImageReference, InvalidQuantity, Layout, Quantity, StoragePrefix};
-use crate::inject::{KubernetesVersion, LocalModeRule, NamePattern, PrefixRule, Settings, Volume};
+use crate::inject::{Fetching, KubernetesVersion, LocalModeRule, NamePattern, PrefixRule, Settings, Volume};
 
 /// What the init container takes where nothing is configured.
 const REQUESTS: [(&str, &str); 2] = [("cpu", "10m"), ("memory", "16Mi")];
@@ -42,7 +42,7 @@ pub(super) fn file(raw: RawFile, report: &mut Report) -> Option<Configuration> {
         Field::Absent(_) => Some(Vec::new()),
         Field::Wrong => None,
     };
-    let (kubernetes, (image, resources, volume)) = (kubernetes?, injection?);
+    let (kubernetes, (image, resources, volume, fetching)) = (kubernetes?, injection?);
     let settings = Settings {
         domain: domain?,
         layout: layout?,
@@ -50,6 +50,7 @@ pub(super) fn file(raw: RawFile, report: &mut Report) -> Option<Configuration> {
         image,
         resources,
         volume,
+        fetching,
         stores: stores?,
         prefixes: prefixes?,
         local_mode: LocalModeRule { namespaces: namespaces? },
@@ -91,11 +92,13 @@ impl RawInjection {
             image: Field::Absent(field("image")),
             resources: Field::Absent(field("resources")),
             volume: Field::Absent(field("volume")),
+            proxy: Field::Absent(field("proxy")),
+            deadline: Field::Absent(field("deadline")),
         }
     }
 }
 
-fn injection(raw: RawInjection, report: &mut Report) -> Option<(String, Value, Volume)> {
+fn injection(raw: RawInjection, report: &mut Report) -> Option<(String, Value, Volume, Fetching)> {
     let image = text(raw.image, concat!("keystow:", env!("CARGO_PKG_VERSION")), report, |image| {
         ImageReference::new(image).map_err(|rule| format!("`{image}` {rule}"))
     });
@@ -109,7 +112,8 @@ fn injection(raw: RawInjection, report: &mut Report) -> Option<(String, Value, V
         Field::Absent(_) => Some(Volume { medium: MEMORY.to_owned(), size_limit: SIZE_LIMIT.to_owned() }),
         Field::Wrong => None,
     };
-    Some((image?.as_str().to_owned(), resources?, volume?))
+    let fetching = fetching::read(raw.proxy, raw.deadline, report);
+    Some((image?.as_str().to_owned(), resources?, volume?, fetching?))
 }
 
 fn default_resources() -> Value {

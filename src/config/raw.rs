@@ -56,6 +56,8 @@ raw! {
         image: String = "image",
         resources: RawResources = "resources",
         volume: RawVolume = "volume",
+        proxy: RawProxy = "proxy",
+        deadline: String = "deadline",
     }
     /// Kubernetes `ResourceRequirements`.
     RawResources {
@@ -66,6 +68,12 @@ raw! {
     RawVolume {
         medium: String = "medium",
         size_limit: Amount = "sizeLimit",
+    }
+    /// The names of OpenShift's `Proxy`.
+    RawProxy {
+        https_proxy: String = "httpsProxy",
+        http_proxy: String = "httpProxy",
+        no_proxy: String = "noProxy",
     }
     /// Who may name which storage prefix.
     RawPrefixRule {
@@ -97,6 +105,7 @@ raw! {
         mount: String = "mount",
         kv_version: Amount = "kvVersion",
         namespace: String = "namespace",
+        ca_certificate: String = "caCertificate",
         auth: RawVaultAuth = "auth",
     }
     /// How to log in to Vault.
@@ -115,6 +124,7 @@ raw! {
     RawGcp {
         project: String = "project",
         audience: String = "audience",
+        service_account: String = "serviceAccount",
         endpoint: String = "endpoint",
     }
     /// `azure`.

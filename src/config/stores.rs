@@ -3,6 +3,9 @@
 use std::collections::BTreeMap;
 
 use http::Uri;
+use rustls::RootCertStore;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
 
 use super::node::Node;
 use super::raw::{
@@ -19,6 +22,8 @@ use crate::inject::Stores;
 
 /// The key among the stores that names one of them.
 const DEFAULT: &str = "default";
+/// Room for several CAs. It is in the environment of a container of every pod.
+const LONGEST_CERTIFICATES: usize = 16 * 1024;
 /// The store of who configures none.
 const CLUSTER: &str = "cluster";
 
@@ -124,6 +129,7 @@ fn vault(raw: RawVault, report: &mut Report) -> Option<VaultSettings> {
     let address = required(raw.address, "the server, such as https://vault.example.com:8200", report, url);
     let mount = required(raw.mount, "the mount of the KV engine, such as secret", report, mount_path);
     let namespace = optional(raw.namespace, report, mount_path);
+    let ca_certificate = optional(raw.ca_certificate, report, certificates);
     let version = raw.kv_version.or(|| Amount("2".to_owned())).and_then(|(place, Amount(text))| {
         let version = match text.as_str() {
             "1" => Ok(1),
@@ -134,8 +140,14 @@ fn vault(raw: RawVault, report: &mut Report) -> Option<VaultSettings> {
     });
     let auth = raw.auth.required("how to log in: one of kubernetes, jwt, tokenFile", report);
     let auth = auth.and_then(|(place, auth)| vault_auth(&place, auth, report));
-    let kv_version = version?;
-    Some(VaultSettings { address: address?, mount: mount?, kv_version, namespace: namespace?, auth: auth? })
+    Some(VaultSettings {
+        address: address?,
+        mount: mount?,
+        kv_version: version?,
+        namespace: namespace?,
+        ca_certificate: ca_certificate?,
+        auth: auth?,
+    })
 }
 
 fn vault_auth(at: &Place, raw: RawVaultAuth, report: &mut Report) -> Option<VaultAuth> {
@@ -169,12 +181,19 @@ fn vault_login(raw: RawVaultLogin, report: &mut Report) -> Option<VaultLogin> {
 fn gcp(raw: RawGcp, report: &mut Report) -> Option<GcpSettings> {
     let project = required(raw.project, "the project's id", report, word);
     let audience = optional(raw.audience, report, word);
+    let service_account = optional(raw.service_account, report, service_account);
     let endpoint = optional(raw.endpoint, report, url);
-    Some(GcpSettings { project: project?, audience: audience?, endpoint: endpoint? })
+    Some(GcpSettings {
+        project: project?,
+        audience: audience?,
+        service_account: service_account?,
+        endpoint: endpoint?,
+    })
 }
 
 fn azure(raw: RawAzure, report: &mut Report) -> Option<AzureSettings> {
-    let vault_url = required(raw.vault_url, "the vault, such as https://NAME.vault.azure.net", report, url);
+    let vault_url =
+        required(raw.vault_url, "the vault, such as https://NAME.vault.azure.net", report, vault_url);
     let tenant_id = optional(raw.tenant_id, report, word);
     let client_id = optional(raw.client_id, report, word);
     let audience = optional(raw.audience, report, word);
@@ -186,7 +205,7 @@ fn azure(raw: RawAzure, report: &mut Report) -> Option<AzureSettings> {
     })
 }
 
-type Rule = fn(&str) -> Result<String, String>;
+pub(super) type Rule = fn(&str) -> Result<String, String>;
 
 fn required(field: Field<String>, what: &str, report: &mut Report, rule: Rule) -> Option<String> {
     let (place, text) = field.required(what, report)?;
@@ -194,7 +213,7 @@ fn required(field: Field<String>, what: &str, report: &mut Report, rule: Rule) -
 }
 
 /// `Some(None)` where it is absent.
-fn optional(field: Field<String>, report: &mut Report, rule: Rule) -> Option<Option<String>> {
+pub(super) fn optional(field: Field<String>, report: &mut Report, rule: Rule) -> Option<Option<String>> {
     match field.optional()? {
         Some((place, text)) => report.check(&place, rule(&text)).map(Some),
         None => Some(None),
@@ -206,7 +225,7 @@ fn obey(text: &str, obeys: bool, rule: &str) -> Result<String, String> {
 }
 
 /// An identifier that others gave.
-fn word(text: &str) -> Result<String, String> {
+pub(super) fn word(text: &str) -> Result<String, String> {
     let is_word = !text.is_empty() && !text.contains(|c: char| c.is_whitespace() || c.is_control());
     obey(text, is_word, "a name: it is empty, or has blanks in it")
 }
@@ -242,8 +261,44 @@ fn role_arn(text: &str) -> Result<String, String> {
     obey(text, is_role, "a role such as arn:aws:iam::123456789012:role/NAME")
 }
 
+/// Certificates that are trusted, in PEM. What it says stays out of the message: it is long, and may be a key.
+fn certificates(text: &str) -> Result<String, String> {
+    if text.contains("PRIVATE KEY") {
+        return Err("has a private key in it, and pods would see it: take it out".to_owned());
+    }
+    if text.len() > LONGEST_CERTIFICATES {
+        return Err(format!("is longer than {LONGEST_CERTIFICATES} bytes, and every pod carries it"));
+    }
+    let mut roots = RootCertStore::empty();
+    let mut read = CertificateDer::pem_slice_iter(text.as_bytes());
+    let is_good = read.all(|certificate| certificate.is_ok_and(|certificate| roots.add(certificate).is_ok()));
+    if !is_good || roots.is_empty() {
+        return Err(
+            "is not a CA's certificate in PEM: -----BEGIN CERTIFICATE----- and what follows".to_owned()
+        );
+    }
+    Ok(text.to_owned())
+}
+
+/// An account of Google Cloud.
+fn service_account(text: &str) -> Result<String, String> {
+    let inner = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b':' | b'_');
+    let is_account = text.split_once('@').is_some_and(|(name, domain)| {
+        !name.is_empty() && name.bytes().all(inner) && domain.bytes().all(inner)
+    });
+    let is_account = is_account && text.ends_with(".gserviceaccount.com");
+    obey(text, is_account, "a service account such as NAME@PROJECT.iam.gserviceaccount.com")
+}
+
+/// A Key Vault's address. It is sent tokens, so it speaks TLS.
+fn vault_url(text: &str) -> Result<String, String> {
+    let text = url(text)?;
+    let is_tls = text.starts_with("https://");
+    obey(&text, is_tls, "an address that begins with https://")
+}
+
 /// A server's address. Who puts credentials into it does not read them in a log.
-fn url(text: &str) -> Result<String, String> {
+pub(super) fn url(text: &str) -> Result<String, String> {
     if text.contains('@') {
         return Err("has credentials in its address: take them out".to_owned());
     }

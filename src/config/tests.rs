@@ -72,6 +72,17 @@ fn an_address_with_credentials_is_refused_without_showing_them() {
 }
 
 #[test]
+fn a_key_vault_speaks_tls() {
+    let told = told("stores: {v: {azure: {vaultUrl: 'http://a.vault.azure.net'}}}");
+    assert_eq!(
+        told,
+        [
+            "1 /stores/v/azure/vaultUrl: `http://a.vault.azure.net` is not an address that begins with https://"
+        ]
+    );
+}
+
+#[test]
 fn auto_is_the_default_version_where_nobody_can_be_asked() {
     let configuration = read("kubernetesVersion: auto").unwrap();
     assert_eq!(configuration.kubernetes(), Kubernetes::Auto);

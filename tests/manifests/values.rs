@@ -108,6 +108,8 @@ fn every_value_is_in_the_schema_and_every_property_among_the_values() {
         "/config/localMode",
         "/config/injection/resources",
         "/config/injection/volume",
+        "/config/injection/proxy",
+        "/config/injection/deadline",
     ];
     let mut broken = Vec::new();
     compare("", &file("values.yaml"), &file("values.schema.json"), &unsaid, &mut broken);
