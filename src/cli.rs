@@ -3,6 +3,7 @@
 //! Results go to stdout, everything else to stderr. Exit codes are those of [`crate::sysexits`].
 
 mod completions;
+mod core_dumps;
 mod init;
 mod inject;
 mod webhook;
@@ -14,12 +15,15 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory as _, Parser, Subcommand};
 
+use crate::init::ENV_LABEL;
 use crate::sysexits::{EX_DATAERR, EX_IOERR, EX_NOINPUT, EX_SOFTWARE, EX_UNAVAILABLE, EX_USAGE};
 
 /// Gives Kubernetes pods all they need to get their secrets.
 ///
 /// Pods say what they need in annotations (secret.bsycorp.com/…), and keystow's admission webhook injects the init
 /// container, volumes, service account and environment that deliver it.
+///
+/// Without any argument and with ENV_LABEL in the environment, which kees' manifests set, it runs init.
 #[derive(Debug, Parser)]
 #[command(name = "keystow", version, propagate_version = true, max_term_width = 120)]
 struct Arguments {
@@ -49,6 +53,7 @@ impl Failure {
 
 /// Runs the command that `arguments` (with the program's name first) ask for.
 pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let arguments = as_kees(arguments.into_iter().collect(), std::env::var_os);
     let arguments = match Arguments::try_parse_from(arguments) {
         Ok(arguments) => arguments,
         Err(request) => {
@@ -74,6 +79,17 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     }
 }
 
+/// Kees' image has one program, so kees' manifests name no command: only the image is changed in them.
+fn as_kees(
+    mut arguments: Vec<OsString>,
+    environment: impl Fn(&'static str) -> Option<OsString>,
+) -> Vec<OsString> {
+    if arguments.len() == 1 && environment(ENV_LABEL).is_some_and(|label| !label.is_empty()) {
+        arguments.push("init".into());
+    }
+    arguments
+}
+
 /// Writes a command's result.
 fn write_result(text: &str) -> Result<(), Failure> {
     let mut out = anstream::stdout().lock();
@@ -92,5 +108,17 @@ mod tests {
     #[test]
     fn the_command_line_is_well_formed() {
         Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn kees_manifests_name_no_command() {
+        let run = |arguments: &[&str], label: Option<&str>| {
+            let arguments = arguments.iter().map(OsString::from).collect();
+            as_kees(arguments, |name| label.filter(|_| name == "ENV_LABEL").map(OsString::from))
+        };
+        assert_eq!(run(&["keystow"], Some("prod")), ["keystow", "init"]);
+        assert_eq!(run(&["keystow"], Some("")), ["keystow"]);
+        assert_eq!(run(&["keystow"], None), ["keystow"]);
+        assert_eq!(run(&["keystow", "webhook"], Some("prod")), ["keystow", "webhook"]);
     }
 }

@@ -43,7 +43,7 @@ pub use annotations::AnnotationsError;
 pub use fetch::{Failure, FetchError, Reason};
 pub use refresh::refresh;
 pub use render::{RenderError, RenderFailure, Unwritable};
-pub use settings::{Mistake, Output, Settings, SettingsError};
+pub use settings::{ENV_LABEL, Mistake, Output, Settings, SettingsError};
 pub use write::WriteError;
 
 /// Why init failed. The message is whole, cause included, and names every mistake and never a value.
@@ -109,7 +109,11 @@ pub fn settle(environment: &HashMap<String, String>) -> Result<Settings, InitErr
 }
 
 fn last_words(error: &InitError) -> String {
-    format!("keystow init: {error}")
+    const START: &str = "keystow init: ";
+    match error {
+        InitError::Fetch(error) => format!("{START}{}", error.within(report::LARGEST - START.len())),
+        error => format!("{START}{error}"),
+    }
 }
 
 /// Fetches and writes once. On failure the reason is left on the termination log too.
@@ -147,9 +151,11 @@ impl Program {
     async fn once(&mut self) -> Result<Summary, InitError> {
         let start = Instant::now();
         let requests = Arc::new(self.requests()?);
-        let source = self.source(&requests)?;
         let waiting = Waiting::new(self.settings.deadline, jitter());
-        let pod = self.settings.pod_name.as_deref();
+        // Opening asks at most the node, for what nobody configured; but a node may be slow to answer too.
+        let opened = tokio::time::timeout_at(waiting.deadline(), self.source(&requests)).await;
+        let source = opened.map_err(|_| fetch::not_opened(&requests, &self.settings.domain))??;
+        let pod = self.settings.surroundings.pod_name.as_deref();
         let fetched = fetch::fetch(&requests, &self.settings.domain, &source, pod, waiting).await?;
         let files = render::render(&self.settings, &requests, &fetched)?;
         let written = self.write(files).await?;
@@ -179,7 +185,7 @@ impl Program {
     }
 
     /// Where values come from. A store is opened only where something is to be fetched from it.
-    fn source(&mut self, requests: &Requests) -> Result<Source, OpenError> {
+    async fn source(&mut self, requests: &Requests) -> Result<Source, OpenError> {
         let mode = requests.storage.local_mode;
         let is_local = mode == LocalMode::Local || matches!(self.settings.store, StoreSettings::Local(_));
         if (mode != LocalMode::Remote || is_local) && requests.needs_init() && !self.warned {
@@ -191,7 +197,10 @@ impl Program {
         }
         let store = match &self.store {
             Some(store) => Arc::clone(store),
-            None => Arc::clone(self.store.insert(store::open(&self.settings.store)?)),
+            None => {
+                let store = store::open(&self.settings.store, &self.settings.surroundings).await?;
+                Arc::clone(self.store.insert(store))
+            }
         };
         Ok(match mode {
             LocalMode::RemoteThenLocal => Source::RemoteThenLocal(store, Arc::clone(&self.local)),
@@ -249,11 +258,19 @@ impl Summary {
 }
 
 impl InitError {
+    /// What is wrong, the same as long as it is the same.
+    fn essence(&self) -> String {
+        match self {
+            Self::Fetch(error) => error.essence(),
+            error => error.to_string(),
+        }
+    }
+
     /// The exit code of sysexits(3): 64 usage, 65 missing or unusable values, 66 no annotations file, 69 store away,
     /// 73 and 74 volume, 77 denied. Of several reasons the one that needs a person most decides.
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::Settings(_) | Self::Rejected(_) | Self::Open(OpenError::NotCarried { .. }) => EX_USAGE,
+            Self::Settings(_) | Self::Rejected(_) | Self::Open(_) => EX_USAGE,
             Self::Annotations(AnnotationsError::Read { .. }) => EX_NOINPUT,
             Self::Annotations(_) | Self::Render(_) => EX_DATAERR,
             Self::Fetch(error) => {

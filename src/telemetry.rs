@@ -158,6 +158,7 @@ where
 /// | `keystow` and what is below it | none: no line of it holds an object or a value |
 /// | `kube_client::client` | none of it: it quotes whole answers of the API server, and fails aloud at each attempt |
 /// | `kube_runtime` | error: it warns each time that it tries a watch again, of which keystow has one line itself |
+/// | `aws_*` | none of it: with an answer that they cannot read they log the answer, be it a value or the credentials of a session; what failed is in the store's own error |
 /// | every other library | warn: what is below may hold requests, answers and headers, and changes with each version |
 #[must_use]
 pub fn ceiling(target: &str) -> LevelFilter {
@@ -165,6 +166,7 @@ pub fn ceiling(target: &str) -> LevelFilter {
         ("keystow", _) => LevelFilter::TRACE,
         ("kube_client", path) if path == "client" || path.starts_with("client::") => LevelFilter::OFF,
         ("kube_runtime", _) => LevelFilter::ERROR,
+        (library, _) if library.starts_with("aws_") => LevelFilter::OFF,
         _ => LevelFilter::WARN,
     }
 }
@@ -285,6 +287,8 @@ mod tests {
                 tracing::warn!(target: "kube_client::client::builder", "quiet");
                 tracing::warn!(target: "kube_client::config", "loud");
                 tracing::error!(target: "kube_client::client", "quiet");
+                tracing::error!(target: "aws_config::web_identity_token", "quiet");
+                tracing::error!(target: "aws_smithy_runtime_api::client::interceptors::context", "quiet");
                 tracing::error!(target: "keystow", "loud");
             });
             assert!(!text.contains("quiet"), "{filter}: {text}");

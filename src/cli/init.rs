@@ -3,9 +3,9 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use super::{EX_UNAVAILABLE, EX_USAGE, Failure};
+use super::{EX_UNAVAILABLE, EX_USAGE, Failure, core_dumps};
 use crate::domain::{SHORTEST_REFRESH, parse_duration};
-use crate::init::{self, InitError};
+use crate::init::{self, InitError, Settings};
 use crate::shutdown;
 use crate::telemetry::{self, LogFormat, LogSettings};
 
@@ -16,7 +16,8 @@ use crate::telemetry::{self, LogFormat, LogSettings};
 /// and without KEYSTOW_STORE it reads kees' variables instead.
 ///
 /// Exit codes: 64 wrong settings or annotations, 65 missing or unusable values, 66 no annotations file, 69 store
-/// away, 73 and 74 volume, 77 denied. The reason is left in /dev/termination-log, where kubectl describe shows it.
+/// away, 73 and 74 volume, 77 denied, 143 ended by a signal before all was done (0 with --refresh). The reason is left
+/// in /dev/termination-log, where kubectl describe shows it.
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub(super) struct Arguments {
@@ -36,24 +37,43 @@ fn duration(text: &str) -> Result<Duration, String> {
     if duration < SHORTEST_REFRESH { Err("it is shorter than 1s".to_owned()) } else { Ok(duration) }
 }
 
+/// What a shell says of a process that SIGTERM has ended.
+const TERMINATED: u8 = 128 + 15;
+
 pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
+    let guarded = core_dumps::forbid();
     let log = LogSettings { format: arguments.log_format, filter: arguments.log.clone() };
     telemetry::init(&log).map_err(|error| Failure::new(EX_USAGE, telemetry::chain(&error)))?;
+    if let Err(error) = guarded {
+        // A kernel that does not know it, or a sandbox that forbids it, is no reason to keep a pod from starting.
+        tracing::warn!(%error, "cannot forbid dumps of this process' memory");
+    }
     let environment: HashMap<String, String> = std::env::vars_os()
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
         .collect();
-    let failed = |error: InitError| Failure::new(error.exit_code(), error);
-    let settings = init::settle(&environment).map_err(failed)?;
+    let settings = init::settle(&environment).map_err(|error| Failure::new(error.exit_code(), error))?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(|error| Failure::new(EX_UNAVAILABLE, format!("cannot start: {error}")))?;
-    runtime.block_on(async {
-        let Some(interval) = arguments.refresh else {
-            return init::run(settings).await.map(drop).map_err(failed);
-        };
-        let shutdown =
-            shutdown::on_signals().map_err(|error| Failure::new(EX_UNAVAILABLE, telemetry::chain(&error)))?;
-        init::refresh(settings, interval, async move { shutdown.draining().await }).await.map_err(failed)
-    })
+    let outcome = runtime.block_on(fetch(settings, arguments.refresh));
+    // Not waited for: a look-up of a name that nobody answers any more, on a thread of its own, would hold up the end.
+    runtime.shutdown_background();
+    outcome
+}
+
+async fn fetch(settings: Settings, refresh: Option<Duration>) -> Result<(), Failure> {
+    let failed = |error: InitError| Failure::new(error.exit_code(), error);
+    // As the first process of a container it would not be ended by a signal that it does not listen for.
+    let shutdown =
+        shutdown::on_signals().map_err(|error| Failure::new(EX_UNAVAILABLE, telemetry::chain(&error)))?;
+    if let Some(interval) = refresh {
+        let ended = async move { shutdown.draining().await };
+        return init::refresh(settings, interval, ended).await.map_err(failed);
+    }
+    tokio::select! {
+        biased;
+        () = shutdown.draining() => Err(Failure::new(TERMINATED, "ended by a signal before init was done")),
+        done = init::run(settings) => done.map(drop).map_err(failed),
+    }
 }

@@ -11,8 +11,8 @@
 //! that it is absent, never on an error: throttling must not give a production pod a predictable secret.
 
 mod remote;
+mod told;
 
-use std::fmt;
 use std::sync::Arc;
 
 use crate::domain::{
@@ -147,6 +147,17 @@ pub(super) async fn fetch(
     collect(&wants, outcomes, domain)
 }
 
+/// What is missing where the store could not even be opened in time: everything.
+pub(super) fn not_opened(requests: &Requests, domain: &AnnotationDomain) -> FetchError {
+    let wants = wants(requests);
+    let missing = |want: &Want<'_>| {
+        let path = want.path(requests);
+        let reason = StoreError::unavailable(path, "it could not be opened before the deadline").into();
+        Failure { annotation: want.annotation(domain), reason }
+    };
+    FetchError { failures: wants.iter().map(missing).collect(), asked: wants.len() }
+}
+
 /// Derives what is not got yet. Off the async threads: an RSA key takes a tenth of a second.
 async fn derive_rest(
     requests: &Arc<Requests>,
@@ -221,6 +232,15 @@ fn collect(
 }
 
 impl Want<'_> {
+    /// Where the value is; of a lease, what is counted.
+    fn path(&self, requests: &Requests) -> String {
+        match self {
+            Self::Secret(name, stored) => requests.secret_path(name, stored).to_string(),
+            Self::Resource(request) => requests.resource_path(request).to_string(),
+            Self::Lease(request) => format!("the indices of {}", request.series()),
+        }
+    }
+
     fn annotation(&self, domain: &AnnotationDomain) -> String {
         match self {
             Self::Secret(name, _) => domain.key(Family::Secret, name.as_str()),
@@ -276,16 +296,6 @@ impl Reason {
 }
 
 impl std::error::Error for FetchError {}
-
-impl fmt::Display for FetchError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} of {} values are missing:", self.failures.len(), self.asked)?;
-        for failure in &self.failures {
-            write!(f, "\n- {failure}")?;
-        }
-        Ok(())
-    }
-}
 
 #[cfg(test)]
 mod tests;

@@ -1,13 +1,15 @@
 //! The container's last words: why it failed, for `kubectl describe pod`.
 //!
-//! The kubelet takes 4096 bytes of the termination log; what is longer is cut at a line, and the end says how much
-//! is missing. A log that cannot be written is no failure of its own: the same words are on stderr.
+//! The kubelet takes 4096 bytes of the termination log; whoever has more to say is asked to say it in so many, and what
+//! is still longer is cut at a line, with how much is missing at the end. In pods of more than three containers the
+//! kubelet takes even less, and keeps the beginning, so that has the count and what matters most. A log that cannot be
+//! written is no failure of its own: the same words are on stderr.
 
 use std::io::Write as _;
 use std::path::Path;
 
 /// What the kubelet takes of a container's termination log.
-const LARGEST: usize = 4096;
+pub(super) const LARGEST: usize = 4096;
 
 /// Leaves the message for the kubelet.
 pub(super) fn leave(path: &Path, message: &str) {

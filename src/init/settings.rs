@@ -10,8 +10,13 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+pub use kees::ENV_LABEL;
+
+use http::Uri;
+
 use crate::domain::{AnnotationDomain, FileMode, Layout, parse_duration};
 use crate::handover::{NoSettings, StoreSettings, View, variable};
+use crate::store::{Surroundings, VARIABLES};
 
 /// How long is waited for what is not there yet, unless the environment says otherwise.
 const DEADLINE: Duration = Duration::from_secs(60);
@@ -39,8 +44,8 @@ pub struct Settings {
     pub file_mode: FileMode,
     /// How long to wait for what is not there yet.
     pub deadline: Duration,
-    /// `metadata.name`; only leases need it.
-    pub pod_name: Option<String>,
+    /// What the store needs to know of the pod.
+    pub surroundings: Surroundings,
     /// Where to leave the reason of a failure for `kubectl describe pod`.
     pub termination_log: PathBuf,
 }
@@ -89,7 +94,17 @@ pub enum Mistake {
         /// What is wrong, as the end of a sentence.
         rule: String,
     },
+    /// A proxy that would not be used, and silently so. The address is not shown: it may have a password in it.
+    #[error("{variable} is not the address of an HTTP proxy, such as http://proxy.example:3128")]
+    Proxy {
+        /// The variable.
+        variable: &'static str,
+    },
 }
+
+/// By which clients of stores find their proxy, in capitals or small letters.
+const PROXIES: [&str; 6] =
+    ["HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"];
 
 /// Where last words go, even where nothing else in the environment is right.
 pub(super) fn termination_log(environment: &HashMap<String, String>) -> PathBuf {
@@ -113,11 +128,7 @@ impl<'e> Reader<'e> {
     }
 
     fn path(&mut self, variable: &'static str, default: impl Into<PathBuf>) -> PathBuf {
-        let read = |text: &str| {
-            let path = Path::new(text);
-            if path.is_absolute() { Ok(path.to_owned()) } else { Err("is not an absolute path".to_owned()) }
-        };
-        self.read(variable, read).unwrap_or_else(|| default.into())
+        self.read(variable, absolute).unwrap_or_else(|| default.into())
     }
 
     fn read<T>(
@@ -144,10 +155,48 @@ impl<'e> Reader<'e> {
         self.read(variable::FILE_MODE, read).unwrap_or(default)
     }
 
+    fn check_proxies(&mut self) {
+        for variable in PROXIES {
+            let is_wrong = self.text(variable).is_some_and(|text| !is_proxy(text));
+            if is_wrong {
+                self.mistakes.push(Mistake::Proxy { variable });
+            }
+        }
+    }
+
+    fn surroundings(&mut self) -> Surroundings {
+        Surroundings {
+            token_file: self.read(variable::TOKEN_FILE, absolute),
+            namespace: self.text(variable::POD_NAMESPACE).map(str::to_owned),
+            pod_name: self.text(variable::POD_NAME).map(str::to_owned),
+            aws_sts_endpoint: None,
+            variables: VARIABLES
+                .into_iter()
+                .filter_map(|name| Some((name, self.text(name)?.to_owned())))
+                .collect(),
+        }
+    }
+
     fn deadline(&mut self, default: Duration) -> Duration {
         let read = |text: &str| parse_duration(text).map_err(|rule| format!("is no duration: {rule}"));
         self.read(variable::DEADLINE, read).unwrap_or(default)
     }
+}
+
+/// `http://proxy:3128`, or `proxy:3128` as curl takes it.
+fn is_proxy(text: &str) -> bool {
+    let is_address =
+        |text: &str| text.parse::<Uri>().is_ok_and(|uri| uri.host().is_some_and(|host| !host.is_empty()));
+    match text.split_once("://") {
+        Some(("http" | "https", _)) => is_address(text),
+        Some(_) => false,
+        None => is_address(&format!("http://{text}")),
+    }
+}
+
+fn absolute(text: &str) -> Result<PathBuf, String> {
+    let path = Path::new(text);
+    if path.is_absolute() { Ok(path.to_owned()) } else { Err("is not an absolute path".to_owned()) }
 }
 
 impl Settings {
@@ -161,6 +210,9 @@ impl Settings {
         } else {
             return Err(SettingsError { mistakes: vec![Mistake::NobodySpeaks] });
         };
+        if !matches!(settings.store, StoreSettings::Local(_) | StoreSettings::Kubernetes(_)) {
+            reader.check_proxies();
+        }
         if reader.mistakes.is_empty() {
             Ok(settings)
         } else {
@@ -192,7 +244,7 @@ impl Settings {
             outputs,
             file_mode: reader.file_mode(FileMode::OWNER),
             deadline: reader.deadline(DEADLINE),
-            pod_name: reader.text(variable::POD_NAME).map(str::to_owned),
+            surroundings: reader.surroundings(),
             termination_log: termination_log(reader.environment),
         }
     }
@@ -267,6 +319,30 @@ mod tests {
     }
 
     #[test]
+    fn a_proxy_that_would_not_be_used_is_refused_without_its_password() {
+        let vault = r#"{"vault":{"address":"https://vault:8200","mount":"a","auth":{"tokenFile":"/t"}}}"#;
+        for (proxy, is_right) in [
+            ("http://user:hunter2@proxy:3128", true),
+            ("https://proxy", true),
+            ("proxy:3128", true),
+            ("", true),
+            ("ftp://user:hunter2@proxy:21", false),
+            ("socks5://proxy:1080", false),
+            ("::user:hunter2 nonsense", false),
+        ] {
+            let found = read(&[("KEYSTOW_STORE", vault), ("HTTPS_PROXY", proxy)]);
+            assert_eq!(found.is_ok(), is_right, "{proxy}");
+            if let Err(error) = found {
+                assert!(
+                    error.to_string().contains("HTTPS_PROXY") && !error.to_string().contains("hunter2"),
+                    "{error}"
+                );
+            }
+        }
+        assert!(read(&[("KEYSTOW_STORE", r#"{"local":{}}"#), ("HTTPS_PROXY", "ftp://proxy")]).is_ok());
+    }
+
+    #[test]
     fn the_store_is_enough() {
         let settings = read(&[("KEYSTOW_STORE", r#"{"local":{}}"#)]).unwrap();
         assert_eq!(settings.annotations_file, Path::new("/annotations/annotations"));
@@ -286,13 +362,16 @@ mod tests {
             ("KEYSTOW_FILE_MODE", "0444"),
             ("KEYSTOW_DEADLINE", "1m30s"),
             ("POD_NAME", "web-0"),
+            ("AWS_ROLE_ARN", "arn:aws:iam::123456789012:role/web"),
         ])
         .unwrap();
         assert_eq!(settings.domain.as_str(), "example.org");
         assert_eq!(settings.annotations_file, Path::new("/a/b"));
         assert_eq!(settings.outputs[0].leases_file, Path::new("/elsewhere/leases.properties"));
         assert_eq!((settings.file_mode, settings.deadline), (FileMode::ALL, Duration::from_secs(90)));
-        assert_eq!(settings.pod_name.as_deref(), Some("web-0"));
+        assert_eq!(settings.surroundings.pod_name.as_deref(), Some("web-0"));
+        let role = settings.surroundings.variables.get("AWS_ROLE_ARN").map(String::as_str);
+        assert_eq!(role, Some("arn:aws:iam::123456789012:role/web"));
     }
 
     #[test]

@@ -114,8 +114,11 @@ async fn a_kees_manifest_runs_as_it_is() {
 }
 
 #[tokio::test]
-async fn a_store_that_is_not_carried_is_opened_only_where_something_is_fetched() {
-    let store = ("KEYSTOW_STORE", r#"{"kubernetes":{}}"#);
+async fn a_store_that_cannot_be_used_is_opened_only_where_something_is_fetched() {
+    // Without a token where this build carries it, and not carried elsewhere.
+    let login = r#"{"kubernetes":{"role":"a","mount":"b","audience":"c"}}"#;
+    let store = format!(r#"{{"vault":{{"address":"http://127.0.0.1:9","mount":"a","auth":{login}}}}}"#);
+    let store = ("KEYSTOW_STORE", store.as_str());
     let idle = pod(&[], &[store]);
     assert_eq!(run(idle.settings.clone()).await.unwrap().files, 3);
     for mode in ["false", "remote-then-local"] {
@@ -128,7 +131,8 @@ async fn a_store_that_is_not_carried_is_opened_only_where_something_is_fetched()
         );
         let error = run(asking.settings.clone()).await.unwrap_err();
         assert_eq!(error.exit_code(), 64);
-        assert!(asking.last_words().starts_with("keystow init: the store kind `kubernetes`"));
+        let words = asking.last_words();
+        assert!(words.starts_with("keystow init: the store ") && words.contains("`vault`"), "{words}");
         assert!(asking.is_empty());
     }
 }

@@ -122,7 +122,7 @@ mod tests {
         #[test]
         fn a_note_is_no_longer_than_the_api_allows(owner in "[a-zä]{0,700}", conditions in proptest::collection::vec("[a-zö]{0,63}", 0..64)) {
             let note = note(&due(Some(&owner), true), &conditions);
-            prop_assert!(note.len() <= LONGEST_NOTE && note.len() > 300);
+            prop_assert!(note.len() <= LONGEST_NOTE && note.len() > 250);
         }
     }
 }

@@ -147,10 +147,7 @@ impl Asking<'_> {
     }
 
     fn path(&self, index: usize) -> String {
-        match self.wants[index] {
-            Want::Lease(request) => format!("the indices of {}", request.series()),
-            _ => self.address(index).map(|address| address.path.to_string()).unwrap_or_default(),
-        }
+        self.wants[index].path(self.requests)
     }
 
     /// Why a want is missing that the deadline cut off: the reason of the round before, where there was one.

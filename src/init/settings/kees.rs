@@ -10,6 +10,8 @@
 //! | `RETRY_DELAY` | none; whole seconds |
 //! | `AWS_REGION` | `ap-southeast-2` where there is no `AWS_ENDPOINT` |
 //! | `AWS_ENDPOINT` | none |
+//! | `AWS_STS_ENDPOINT`, with `AWS_WEB_IDENTITY_TOKEN_FILE` and `AWS_ROLE_ARN` | none; the SDK's own chain |
+//! | `HTTPS_PROXY`, `HTTP_PROXY` | none; the SDK reads them, and `NO_PROXY` too |
 //!
 //! Different from kees: what is not there yet is waited for, up to the deadline and then `RETRY_DELAY` longer, where
 //! kees looked once or twice. Files are readable by all (0444), as kees' were in effect, because nobody told the
@@ -18,17 +20,25 @@
 use std::path::Path;
 use std::time::Duration;
 
-use super::{DEADLINE, Mistake, Output, Reader, Settings, termination_log};
+use super::{DEADLINE, Mistake, Output, Reader, Settings, absolute, termination_log};
 use crate::domain::{FileMode, Layout};
-use crate::handover::{DynamoDbSettings, StoreSettings, variable};
+use crate::handover::{DynamoDbSettings, StoreSettings};
+use crate::store::Surroundings;
 
 /// The variable that says that kees' manifest started us.
-pub(super) const ENV_LABEL: &str = "ENV_LABEL";
+pub const ENV_LABEL: &str = "ENV_LABEL";
 
 const LAYOUT: Layout = Layout::Kees;
 
 pub(super) fn read(label: &str, reader: &mut Reader<'_>) -> Settings {
-    let endpoint = reader.text("AWS_ENDPOINT").map(str::to_owned);
+    let endpoint = reader.read("AWS_ENDPOINT", |text| {
+        let is_url = text.starts_with("http://") || text.starts_with("https://");
+        if is_url {
+            Ok(text.to_owned())
+        } else {
+            Err("is not an address such as https://host:8000".to_owned())
+        }
+    });
     let region = reader.text("AWS_REGION").map(str::to_owned);
     let region = region.or_else(|| endpoint.is_none().then(|| "ap-southeast-2".to_owned()));
     let table = format!("{label}-kube-secret");
@@ -51,8 +61,28 @@ pub(super) fn read(label: &str, reader: &mut Reader<'_>) -> Settings {
         outputs: vec![output(reader)],
         file_mode: reader.file_mode(FileMode::ALL),
         deadline: reader.deadline(default),
-        pod_name: reader.text(variable::POD_NAME).map(str::to_owned),
+        surroundings: surroundings(reader),
         termination_log: termination_log(reader.environment),
+    }
+}
+
+/// Without an STS of its own the SDK reads token file and role by itself.
+fn surroundings(reader: &mut Reader<'_>) -> Surroundings {
+    let surroundings = reader.surroundings();
+    let sts = reader.read("AWS_STS_ENDPOINT", |text| {
+        let is_url = text.starts_with("https://") || text.starts_with("http://");
+        if is_url {
+            Ok(text.to_owned())
+        } else {
+            Err("is no address such as https://sts.example.com".to_owned())
+        }
+    });
+    let token_file = reader.read("AWS_WEB_IDENTITY_TOKEN_FILE", absolute);
+    match (sts, token_file) {
+        (Some(sts), Some(token_file)) => {
+            Surroundings { token_file: Some(token_file), aws_sts_endpoint: Some(sts), ..surroundings }
+        }
+        _ => surroundings,
     }
 }
 
@@ -131,6 +161,25 @@ mod tests {
     }
 
     #[test]
+    fn an_sts_of_its_own_is_asked_with_the_pods_token() {
+        let token = ("AWS_WEB_IDENTITY_TOKEN_FILE", "/token");
+        let sts = ("AWS_STS_ENDPOINT", "https://sts.example.com");
+        let role = ("AWS_ROLE_ARN", "arn:aws:iam::123456789012:role/web");
+        let read = |more: &[(&'static str, &'static str)]| {
+            let all: Vec<_> = [("ENV_LABEL", "prod")].iter().chain(more).copied().collect();
+            read(&all).unwrap().surroundings
+        };
+        let own = read(&[token, sts, role]);
+        assert_eq!(own.token_file.as_deref(), Some(Path::new("/token")));
+        assert_eq!(own.aws_sts_endpoint.as_deref(), Some("https://sts.example.com"));
+        assert_eq!(own.variables.get("AWS_ROLE_ARN").map(String::as_str), Some(role.1));
+        for alone in [token, sts] {
+            let chain = read(&[alone]);
+            assert_eq!((chain.token_file, chain.aws_sts_endpoint), (None, None));
+        }
+    }
+
+    #[test]
     fn mistakes_are_told_together() {
         let error = read(&[
             ("ENV_LABEL", "prod"),
@@ -138,8 +187,9 @@ mod tests {
             ("RESOURCES_FILE", "/out/s"),
             ("LEASES_FILE", "/"),
             ("RETRY_DELAY", "soon"),
+            ("AWS_STS_ENDPOINT", "sts.example.com"),
         ])
         .unwrap_err();
-        assert_eq!(error.mistakes.len(), 3, "{error}");
+        assert_eq!(error.mistakes.len(), 4, "{error}");
     }
 }
