@@ -17,6 +17,8 @@ mod recorded;
 mod reinvocation;
 mod restricted;
 mod scope;
+#[cfg(all(feature = "dynamodb", feature = "vault"))]
+mod stores;
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -38,6 +40,9 @@ const KEYSTOW: &str = env!("CARGO_BIN_EXE_keystow");
 const IMAGE: &str = "keystow:test";
 const CONFIGURATION: &str =
     "injection: {image: 'keystow:test'}\nstores: {default: local, local: {local: {}}}\n";
+/// How long anything may take that the tests wait for.
+#[cfg(all(feature = "dynamodb", feature = "vault"))]
+const BOUND: Duration = Duration::from_secs(60);
 /// How long the API server may take to see a configuration: its cache is told, and then polls.
 const IN_EFFECT_WITHIN: Duration = Duration::from_secs(60);
 /// The label that opts a namespace in.
@@ -55,8 +60,13 @@ struct Cluster {
 impl Cluster {
     /// On the control plane that all tests share; `None` where there is none. `test` is a DNS label.
     async fn start(test: &'static str) -> Option<Self> {
+        Self::start_with(test, CONFIGURATION).await
+    }
+
+    /// As [`Cluster::start`], with this configuration of the operator's.
+    async fn start_with(test: &'static str, configuration: &str) -> Option<Self> {
         let plane = shared_or_skip(test).await?;
-        Some(Self::on(plane, test, &[], None).await)
+        Some(Self::on(plane, test, configuration, &[], None).await)
     }
 
     /// On a control plane that no other test uses meanwhile.
@@ -67,16 +77,17 @@ impl Cluster {
         shared_or_skip(test).await?;
         let turn = TURN.lock().await;
         let plane = ALONE.get_or_init(async || ControlPlane::start().await.unwrap()).await;
-        Some(Self::on(plane, test, flags, Some(turn)).await)
+        Some(Self::on(plane, test, CONFIGURATION, flags, Some(turn)).await)
     }
 
     async fn on(
         plane: &'static ControlPlane,
         test: &'static str,
+        configuration: &str,
         flags: &[&str],
         alone: Option<MutexGuard<'static, ()>>,
     ) -> Self {
-        let webhook = Webhook::start(KEYSTOW, CONFIGURATION, flags).await;
+        let webhook = Webhook::start(KEYSTOW, configuration, flags).await;
         let client = plane.client().await.unwrap();
         let cluster = Self { plane, client, webhook, test, alone };
         cluster.opted_in(&cluster.canary()).await;
