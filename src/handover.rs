@@ -7,7 +7,7 @@ mod object_name;
 
 use serde::{Deserialize, Serialize};
 
-pub use object_name::{AZURE, Alphabet, GCP, KUBERNETES, object_name};
+pub use object_name::{AZURE, Alphabet, GCP, KUBERNETES, object_name, path_of};
 
 /// Names of the environment variables.
 pub mod variable {

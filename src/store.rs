@@ -23,19 +23,13 @@ mod aws;
 mod azure;
 #[cfg(feature = "dynamodb")]
 mod dynamodb;
-#[cfg(any(feature = "azure", feature = "gcp", feature = "secretsmanager", feature = "ssm"))]
+#[cfg(feature = "_flat")]
 mod flat;
 #[cfg(feature = "gcp")]
 mod gcp;
 #[cfg(any(feature = "azure", feature = "gcp", feature = "vault"))]
 mod http;
-#[cfg(any(
-    feature = "azure",
-    feature = "gcp",
-    feature = "secretsmanager",
-    feature = "ssm",
-    feature = "vault"
-))]
+#[cfg(any(feature = "_flat", feature = "vault"))]
 mod json;
 #[cfg(feature = "kubernetes")]
 pub mod kubernetes;
@@ -48,13 +42,7 @@ mod rest;
 mod secretsmanager;
 #[cfg(feature = "ssm")]
 mod ssm;
-#[cfg(any(
-    feature = "azure",
-    feature = "gcp",
-    feature = "secretsmanager",
-    feature = "ssm",
-    feature = "vault"
-))]
+#[cfg(any(feature = "_flat", feature = "vault"))]
 mod text;
 #[cfg(feature = "vault")]
 mod vault;
@@ -282,17 +270,29 @@ impl StoreError {
     }
 }
 
-/// What becomes of creating a group of which some values are there: they do not belong together with new ones.
+/// What lies at the places of a group, in its order: all of its values, or none of them. Where only some are there, it
+/// cannot be created: they do not belong together with new ones.
 #[allow(dead_code, reason = "which stores need it depends on the build")]
-fn half_a_group(missing: &StoreError) -> StoreError {
-    let path = match missing {
-        StoreError::NotFound { path, .. } => path.as_str(),
-        StoreError::Denied { path, .. }
-        | StoreError::Unavailable { path, .. }
-        | StoreError::Invalid { path, .. } => path,
-    };
-    let reason = "it is absent where others are there that belong to it; delete those, or put it back: new values would not fit";
-    StoreError::invalid(path, reason)
+fn whole_group(
+    outcomes: impl IntoIterator<Item = Result<SecretValue, StoreError>>,
+) -> Result<Option<Vec<SecretValue>>, StoreError> {
+    let mut values = Vec::new();
+    let mut missing = None;
+    for outcome in outcomes {
+        match outcome {
+            Ok(value) => values.push(value),
+            Err(StoreError::NotFound { path, .. }) => missing = Some(path),
+            Err(error) => return Err(error),
+        }
+    }
+    match missing {
+        None => Ok(Some(values)),
+        Some(_) if values.is_empty() => Ok(None),
+        Some(path) => {
+            let reason = "it is absent where others are there that belong to it; delete those, or put it back: new values would not fit";
+            Err(StoreError::invalid(path, reason))
+        }
+    }
 }
 
 /// Opens the store that the operator configured. Nothing is contacted yet.

@@ -9,10 +9,12 @@
 //! letters only; one of the second form ends in 80 bits of the path's SHA-256, so that nobody who may choose a prefix
 //! finds one whose secrets are called like another's.
 //!
-//! The rule lasts: what is stored is found by it. Deliberately absent: the way back; stores keep the path beside the
-//! value.
+//! The rule lasts: what is stored is found by it. The way back ([`path_of`]) is for names of the first form; of others
+//! stores keep the path beside the value.
 
 use aws_lc_rs::digest::{SHA256, digest};
+
+use crate::domain::StoragePath;
 
 /// What a store takes in a name.
 #[derive(Debug, Clone, Copy)]
@@ -42,6 +44,14 @@ const DIGEST: usize = 10;
 /// The name of a path.
 pub fn object_name(path: &str, alphabet: Alphabet) -> String {
     plain(path, alphabet).unwrap_or_else(|| digested(path, alphabet))
+}
+
+/// The path of a name: the one that is kept beside the value, if it has that name, or else the one that can be read back.
+pub fn path_of(name: &str, kept: Option<String>, alphabet: Alphabet) -> Option<StoragePath> {
+    let is_its = |path: &String| object_name(path, alphabet) == name;
+    let readable = || format!("/{}", name.replace("--", "/"));
+    let path = kept.filter(is_its).or_else(|| Some(readable()).filter(is_its))?;
+    StoragePath::read(&path)
 }
 
 /// The name, where it can be read back.

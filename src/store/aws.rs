@@ -26,6 +26,7 @@ use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{AppName, BehaviorVersion, Region, SdkConfig};
 use aws_credential_types::provider::SharedCredentialsProvider;
+use futures::{StreamExt as _, stream};
 
 use super::{OpenError, Surroundings};
 use crate::handover::AwsSettings;
@@ -39,6 +40,9 @@ const OPERATION: Duration = Duration::from_secs(20);
 const ATTEMPTS: u32 = 3;
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+
+/// Calls at once: what a service bears, it bears for the whole account.
+const AT_ONCE: usize = 8;
 
 /// The client of one service, made anew with a session of its own when the one it had has expired.
 pub(super) struct Connection<C> {
@@ -94,6 +98,18 @@ impl<C> Connection<C> {
         self.client.compare_and_swap(expired, Arc::new(fresh(&self.config, self.make)));
         self.client.load_full()
     }
+}
+
+/// Asks for many keys, of which one call takes `size`; the answers of all calls as one.
+pub(super) async fn in_batches<K: Clone, A, F>(keys: &[K], size: usize, call: impl Fn(Vec<K>) -> F) -> A
+where
+    A: IntoIterator + FromIterator<A::Item>,
+    F: Future<Output = A>,
+{
+    let batches: Vec<Vec<K>> = keys.chunks(size).map(<[K]>::to_vec).collect();
+    let calls = batches.into_iter().map(call);
+    let answers: Vec<A> = stream::iter(calls).buffer_unordered(AT_ONCE).collect().await;
+    answers.into_iter().flatten().collect()
 }
 
 fn fresh<C>(config: &SdkConfig, make: fn(&SdkConfig) -> C) -> C {

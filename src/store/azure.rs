@@ -34,15 +34,14 @@ mod identity;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use futures::{StreamExt as _, stream};
 use http::{Method, StatusCode};
 use reqwest::Url;
 use serde::Serialize;
 
 use self::answer::{Answered, Error, Got, Item, Listed, tags, version_of};
 use self::identity::Azure;
-use super::flat::{Object, Objects, Service};
-use super::rest::{self, Call, Client, Proxies, Reply, Session, fits};
+use super::flat::{Object, Objects, Service, read_each};
+use super::rest::{self, Call, Client, Proxies, Reply, Right, Session, fits};
 use super::{Answer, Deleted, StoreError, Surroundings, text};
 use crate::domain::{SecretValue, StoragePath};
 use crate::handover::{AZURE, AzureSettings, object_name};
@@ -50,14 +49,11 @@ use crate::handover::{AZURE, AzureSettings, object_name};
 const API: (&str, &str) = ("api-version", "7.4");
 /// Key Vault's own limit of a value, in bytes.
 const LONGEST: usize = 25_600;
-const AT_ONCE: usize = 16;
 const PAGE: (&str, &str) = ("maxresults", "25");
 /// How long a creator waits for another, and a delete for the vault to be done with it.
 const PATIENCE: Duration = Duration::from_secs(10);
 const POLL: Duration = Duration::from_millis(500);
 
-/// A permission, and the least role that has it.
-type Right = (&'static str, &'static str);
 const GET: Right = ("get", "Key Vault Secrets User");
 const SET: Right = ("set", "Key Vault Secrets Officer");
 const LIST: Right = ("list", "Key Vault Secrets User");
@@ -261,8 +257,7 @@ impl KeyVault {
 
 impl Service for KeyVault {
     fn read<'a>(&'a self, names: &'a [StoragePath]) -> Answer<'a, Objects> {
-        let read = move |path: &'a StoragePath| async move { (path.clone(), self.current(path).await) };
-        Box::pin(stream::iter(names).map(read).buffer_unordered(AT_ONCE).collect())
+        Box::pin(read_each(names, |name| self.current(name)))
     }
 
     fn create<'a>(

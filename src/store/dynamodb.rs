@@ -33,12 +33,11 @@ use aws_sdk_dynamodb::types::{
 };
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_runtime_api::client::result::SdkError;
-use futures::{StreamExt as _, stream};
 
-use super::aws::Connection;
 use super::aws::fault::{self, Fault};
+use super::aws::{Connection, in_batches};
 use super::{
-    Address, Answer, Created, Deleted, OpenError, Outcomes, Store, StoreError, Surroundings, half_a_group,
+    Address, Answer, Created, Deleted, OpenError, Outcomes, Store, StoreError, Surroundings, whole_group,
 };
 use crate::domain::{SecretValue, StoragePath};
 use crate::handover::{AwsSettings, DynamoDbSettings};
@@ -46,8 +45,6 @@ use item::{KEY, VALUE};
 
 /// Keys of one BatchGetItem, and items of one TransactWriteItems: the service takes no more.
 const BATCH: usize = 100;
-/// Calls at once.
-const AT_ONCE: usize = 8;
 /// Calls that bring nothing, one after the other, before the table is taken for overloaded.
 const FRUITLESS: u32 = 5;
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
@@ -118,10 +115,7 @@ impl DynamoDb {
     }
 
     async fn items(&self, keys: &[String]) -> Items {
-        let batches: Vec<Vec<String>> = keys.chunks(BATCH).map(<[String]>::to_vec).collect();
-        let calls = batches.into_iter().map(|batch| self.batch_or_each(batch));
-        let answers: Vec<Items> = stream::iter(calls).buffer_unordered(AT_ONCE).collect().await;
-        answers.into_iter().flatten().collect()
+        in_batches(keys, BATCH, |batch| self.batch_or_each(batch)).await
     }
 
     /// One key that is not granted denies the whole batch: then each is asked for by itself.
@@ -131,9 +125,7 @@ impl DynamoDb {
         if keys.len() == 1 || !items.values().all(is_denied) {
             return items;
         }
-        let calls = keys.into_iter().map(|key| async move { self.batch(&[key]).await });
-        let answers: Vec<Items> = stream::iter(calls).buffer_unordered(AT_ONCE).collect().await;
-        answers.into_iter().flatten().collect()
+        in_batches(&keys, 1, |key| async move { self.batch(&key).await }).await
     }
 
     async fn batch(&self, keys: &[String]) -> Items {
@@ -268,20 +260,13 @@ impl DynamoDb {
     async fn theirs(&self, group: &[(Address, SecretValue)]) -> Result<Created, StoreError> {
         let addresses: Vec<Address> = group.iter().map(|(address, _)| address.clone()).collect();
         let mut stored = self.get_all(&addresses).await;
-        let mut values = Vec::with_capacity(group.len());
-        let mut missing = None;
-        for address in &addresses {
-            match stored.remove(address) {
-                Some(Ok(value)) => values.push(value),
-                Some(Err(error @ StoreError::NotFound { .. })) => missing = Some(error),
-                Some(Err(error)) => return Err(error),
-                None => return Err(StoreError::unavailable(&address.path, "the answer does not mention it")),
-            }
-        }
-        match missing {
-            None => Ok(Created::Theirs(values)),
-            Some(error) if !values.is_empty() => Err(half_a_group(&error)),
-            Some(_) => {
+        let silence =
+            |address: &Address| StoreError::unavailable(&address.path, "the answer does not mention it");
+        let outcomes =
+            addresses.iter().map(|address| stored.remove(address).unwrap_or_else(|| Err(silence(address))));
+        match whole_group(outcomes)? {
+            Some(theirs) => Ok(Created::Theirs(theirs)),
+            None => {
                 let reason = "somebody else created it and took it away again";
                 Err(StoreError::unavailable(&addresses[0].path, reason))
             }

@@ -14,9 +14,18 @@
 
 use std::collections::HashMap;
 use std::fmt;
+#[cfg(any(feature = "azure", feature = "gcp"))]
+use std::future::Future;
 
-use super::{Address, Answer, Created, Deleted, Entry, Outcomes, Store, StoreError, json};
+#[cfg(any(feature = "azure", feature = "gcp"))]
+use futures::{StreamExt as _, stream};
+
+use super::{Address, Answer, Created, Deleted, Entry, Outcomes, Store, StoreError, json, whole_group};
 use crate::domain::{SecretValue, StoragePath};
+
+/// Calls at once, of services that have no batches.
+#[cfg(any(feature = "azure", feature = "gcp"))]
+const AT_ONCE: usize = 16;
 
 /// An object as it was read.
 #[derive(Debug, Clone)]
@@ -32,6 +41,11 @@ pub(super) type Objects = HashMap<StoragePath, Result<Object, StoreError>>;
 
 /// What a service does to single objects.
 pub(super) trait Service: fmt::Debug + Send + Sync {
+    /// Refuses a name that the service cannot have. Only names that pass are asked for, or created.
+    fn check(&self, _name: &StoragePath) -> Result<(), StoreError> {
+        Ok(())
+    }
+
     /// Reads each of these, in as few calls as the service allows. None is named twice.
     fn read<'a>(&'a self, names: &'a [StoragePath]) -> Answer<'a, Objects>;
 
@@ -51,6 +65,21 @@ pub(super) trait Service: fmt::Debug + Send + Sync {
 
     /// Lists the objects whose path begins with the prefix.
     fn list<'a>(&'a self, prefix: &'a str) -> Answer<'a, Result<Vec<StoragePath>, StoreError>>;
+}
+
+/// Reads each of these by a call of its own: what services do that have no batches.
+#[cfg(any(feature = "azure", feature = "gcp"))]
+pub(super) async fn read_each<'a, F>(names: &'a [StoragePath], read: impl Fn(&'a StoragePath) -> F) -> Objects
+where
+    F: Future<Output = Result<Object, StoreError>>,
+{
+    let call = |name: &'a StoragePath| {
+        let object = read(name);
+        async move { (name.clone(), object.await) }
+    };
+    // Nothing is asked before it is waited for.
+    let calls: Vec<_> = names.iter().map(call).collect();
+    stream::iter(calls).buffer_unordered(AT_ONCE).collect().await
 }
 
 /// A store of such a service.
@@ -156,23 +185,25 @@ fn object_of(group: &[(Address, SecretValue)]) -> Result<(StoragePath, SecretVal
 }
 
 impl<S: Service> Flat<S> {
-    /// The group's values where all are there, nothing where none is.
-    async fn stored(&self, group: &[(Address, SecretValue)]) -> Result<Option<Vec<SecretValue>>, StoreError> {
-        let objects = self.0.read(&names(group.iter().map(|(address, _)| address))).await;
-        let mut found = Vec::with_capacity(group.len());
-        let mut missing = None;
-        for (address, _) in group {
-            match find(&objects, address) {
-                Ok(value) => found.push(value.value().clone()),
-                Err(error @ StoreError::NotFound { .. }) => missing = Some(error),
-                Err(error) => return Err(error),
+    /// What lies where these addresses may mean.
+    async fn objects(&self, addresses: impl Iterator<Item = &Address>) -> Objects {
+        let (mut objects, mut valid) = (Objects::new(), Vec::new());
+        for name in names(addresses) {
+            match self.0.check(&name) {
+                Ok(()) => valid.push(name),
+                Err(error) => drop(objects.insert(name, Err(error))),
             }
         }
-        match missing {
-            None => Ok(Some(found)),
-            Some(_) if found.is_empty() => Ok(None),
-            Some(error) => Err(super::half_a_group(&error)),
-        }
+        objects.extend(self.0.read(&valid).await);
+        objects
+    }
+
+    /// The group's values where all are there, nothing where none is.
+    async fn stored(&self, group: &[(Address, SecretValue)]) -> Result<Option<Vec<SecretValue>>, StoreError> {
+        let objects = self.objects(group.iter().map(|(address, _)| address)).await;
+        whole_group(
+            group.iter().map(|(address, _)| find(&objects, address).map(|found| found.value().clone())),
+        )
     }
 
     async fn create_group(&self, group: &[(Address, SecretValue)]) -> Result<Created, StoreError> {
@@ -201,7 +232,7 @@ impl<S: Service> Flat<S> {
 impl<S: Service> Store for Flat<S> {
     fn get<'a>(&'a self, addresses: &'a [Address]) -> Answer<'a, Outcomes> {
         Box::pin(async move {
-            let objects = self.0.read(&names(addresses.iter())).await;
+            let objects = self.objects(addresses.iter()).await;
             let outcome = |address: &Address| find(&objects, address).map(|found| found.value().clone());
             addresses.iter().map(|address| (address.clone(), outcome(address))).collect()
         })
@@ -217,7 +248,7 @@ impl<S: Service> Store for Flat<S> {
         expected: &'a SecretValue,
     ) -> Answer<'a, Result<Deleted, StoreError>> {
         Box::pin(async move {
-            let objects = self.0.read(&names(std::iter::once(address))).await;
+            let objects = self.objects(std::iter::once(address)).await;
             match find(&objects, address) {
                 Err(StoreError::NotFound { .. }) => Ok(Deleted::Gone),
                 Err(error) => Err(error),

@@ -34,29 +34,25 @@ use std::time::Instant;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use futures::{StreamExt as _, stream};
 use http::{Method, StatusCode};
 use reqwest::Url;
 use serde::{Deserialize, Serialize};
 
 use self::claim::Claim;
 use self::identity::Google;
-use super::flat::{Object, Objects, Service};
-use super::rest::{self, Call, Client, Proxies, Reply, Session, Text, fits};
+use super::flat::{Object, Objects, Service, read_each};
+use super::rest::{self, Call, Client, Proxies, Reply, Right, Session, Text, fits};
 use super::{Answer, Deleted, StoreError, Surroundings};
 use crate::domain::{SecretValue, StoragePath};
-use crate::handover::{GCP, GcpSettings, object_name};
+use crate::handover::{GCP, GcpSettings, object_name, path_of};
 
 const ENDPOINT: &str = "https://secretmanager.googleapis.com";
 /// Google's own limit of a version, in bytes.
 const LONGEST: usize = 65_536;
-const AT_ONCE: usize = 16;
 const PAGE: &str = "1000";
 /// The annotation with the path.
 const PATH: &str = "keystow.path";
 
-/// A permission, and the least role that has it.
-type Right = (&'static str, &'static str);
 const ACCESS: Right = ("secretmanager.versions.access", "roles/secretmanager.secretAccessor");
 const GET: Right = ("secretmanager.secrets.get", "roles/secretmanager.viewer");
 const LIST: Right = ("secretmanager.secrets.list", "roles/secretmanager.viewer");
@@ -262,13 +258,9 @@ impl SecretManager {
 }
 
 /// The path of a secret: what its annotation says, or else its name where that can be read back.
-fn path_of(secret: &Secret) -> Option<StoragePath> {
+fn path(secret: &Secret) -> Option<StoragePath> {
     let id = secret.name.rsplit('/').next()?;
-    let annotated = secret.annotations.get(PATH).cloned();
-    let readable = || format!("/{}", id.replace("--", "/"));
-    let is_its = |path: &String| object_name(path, GCP) == id;
-    let path = annotated.filter(is_its).or_else(|| Some(readable()).filter(is_its))?;
-    StoragePath::read(&path)
+    path_of(id, secret.annotations.get(PATH).cloned(), GCP)
 }
 
 impl Refusal {
@@ -288,8 +280,7 @@ impl Refusal {
 
 impl Service for SecretManager {
     fn read<'a>(&'a self, names: &'a [StoragePath]) -> Answer<'a, Objects> {
-        let read = move |path: &'a StoragePath| async move { (path.clone(), self.access(path).await) };
-        Box::pin(stream::iter(names).map(read).buffer_unordered(AT_ONCE).collect())
+        Box::pin(read_each(names, |name| self.access(name)))
     }
 
     fn create<'a>(
@@ -337,7 +328,7 @@ impl Service for SecretManager {
             let (mut paths, mut token) = (Vec::new(), String::new());
             loop {
                 let page = self.page(prefix, &token).await?;
-                let of_page = page.secrets.iter().filter_map(path_of);
+                let of_page = page.secrets.iter().filter_map(path);
                 paths.extend(of_page.filter(|path| path.as_str().starts_with(prefix)));
                 token = page.next_page_token;
                 if token.is_empty() {

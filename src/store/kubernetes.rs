@@ -31,7 +31,7 @@ use kube::Config;
 use self::calls::{Api, Failure};
 use self::object::{Found, Place};
 use super::{
-    Address, Answer, Created, Deleted, OpenError, Outcomes, Store, StoreError, Surroundings, half_a_group,
+    Address, Answer, Created, Deleted, OpenError, Outcomes, Store, StoreError, Surroundings, whole_group,
 };
 use crate::domain::{SecretValue, StoragePath};
 
@@ -131,19 +131,9 @@ impl<'g> Group<'g> {
 
     /// The group's values where all are there, nothing where none is.
     fn stored(&self, found: &Found, namespace: &str) -> Result<Option<Vec<SecretValue>>, StoreError> {
-        let mut values = Vec::with_capacity(self.keys.len());
-        let mut missing = None;
-        for (path, key, _) in &self.keys {
-            match found.value(key) {
-                Some(value) => values.push(value.clone()),
-                None => missing = Some(absent(path, key, &self.secret, namespace)),
-            }
-        }
-        match missing {
-            None => Ok(Some(values)),
-            Some(_) if values.is_empty() => Ok(None),
-            Some(error) => Err(half_a_group(&error)),
-        }
+        whole_group(self.keys.iter().map(|(path, key, _)| {
+            found.value(key).cloned().ok_or_else(|| absent(path, key, &self.secret, namespace))
+        }))
     }
 }
 

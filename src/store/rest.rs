@@ -40,6 +40,9 @@ const LONGEST: usize = 8 << 20;
 /// Words of a service are not longer.
 const LONGEST_WORD: usize = 64;
 
+/// A permission, and the least role that has it.
+pub(super) type Right = (&'static str, &'static str);
+
 /// Sends requests.
 #[derive(Debug, Clone)]
 pub(super) struct Client(reqwest::Client);

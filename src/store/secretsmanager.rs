@@ -22,10 +22,9 @@ use aws_sdk_secretsmanager::primitives::Blob;
 use aws_sdk_secretsmanager::types::{ApiErrorType, Filter, FilterNameStringType, SecretValueEntry};
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_runtime_api::client::result::SdkError;
-use futures::{StreamExt as _, stream};
 
-use super::aws::Connection;
 use super::aws::fault::{self, Fault};
+use super::aws::{Connection, in_batches};
 use super::flat::{Flat, Object, Objects, Service};
 use super::{Answer, Deleted, OpenError, StoreError, Surroundings};
 use crate::domain::{SecretValue, StoragePath};
@@ -34,8 +33,6 @@ use crate::handover::AwsSettings;
 /// Secrets of one BatchGetSecretValue, and of one page of ListSecrets: the service gives no more.
 const BATCH: usize = 20;
 const PAGE: i32 = 100;
-/// Calls at once.
-const AT_ONCE: usize = 8;
 /// The service's limits, in bytes.
 const LONGEST_NAME: usize = 512;
 const LONGEST_VALUE: usize = 65_536;
@@ -69,31 +66,30 @@ fn check_name(name: &StoragePath) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// What these codes mean here.
-fn told(code: Option<&str>, message: Option<&str>, status: u16) -> Fault {
-    match code {
-        Some("InvalidRequestException") => Fault::unavailable(
+/// What codes mean here that other services do not have.
+fn particular(code: Option<&str>) -> Option<Fault> {
+    match code? {
+        "InvalidRequestException" => Some(Fault::unavailable(
             "a secret of its name is marked for deletion; restore it (RestoreSecret), or wait until it is gone",
-        ),
-        Some("DecryptionFailure" | "EncryptionFailure") => Fault::denied(
+        )),
+        "DecryptionFailure" | "EncryptionFailure" => Some(Fault::denied(
             "its KMS key cannot be used: grant kms:Decrypt, and kms:GenerateDataKey to who creates",
-        ),
-        _ => Fault::answered(code, message, status),
+        )),
+        _ => None,
     }
 }
 
+/// What the answer says of one secret of a batch.
+fn told(code: Option<&str>, message: Option<&str>, status: u16) -> Fault {
+    particular(code).unwrap_or_else(|| Fault::answered(code, message, status))
+}
+
 fn refused<E: fault::Error>(error: &SdkError<E, HttpResponse>) -> Fault {
-    match error {
-        SdkError::ServiceError(context)
-            if matches!(
-                context.err().code(),
-                Some("InvalidRequestException" | "DecryptionFailure" | "EncryptionFailure")
-            ) =>
-        {
-            told(context.err().code(), None, context.raw().status().as_u16())
-        }
-        _ => Fault::of(error),
-    }
+    let particular = match error {
+        SdkError::ServiceError(context) => particular(context.err().code()),
+        _ => None,
+    };
+    particular.unwrap_or_else(|| Fault::of(error))
 }
 
 fn object(entry: SecretValueEntry, name: &StoragePath) -> Result<Object, StoreError> {
@@ -108,21 +104,6 @@ fn object(entry: SecretValueEntry, name: &StoragePath) -> Result<Object, StoreEr
 impl SecretsManager {
     fn sought(&self, name: &StoragePath) -> StoreError {
         StoreError::not_found(name, format!("secret {name} in {}", self.connection.region()))
-    }
-
-    async fn read_all(&self, names: &[StoragePath]) -> Objects {
-        let (mut objects, mut valid) = (Objects::new(), Vec::with_capacity(names.len()));
-        for name in names {
-            match check_name(name) {
-                Ok(()) => valid.push(name.clone()),
-                Err(error) => drop(objects.insert(name.clone(), Err(error))),
-            }
-        }
-        let batches: Vec<Vec<StoragePath>> = valid.chunks(BATCH).map(<[StoragePath]>::to_vec).collect();
-        let calls = batches.into_iter().map(|batch| self.batch(batch));
-        let answers: Vec<Objects> = stream::iter(calls).buffer_unordered(AT_ONCE).collect().await;
-        objects.extend(answers.into_iter().flatten());
-        objects
     }
 
     async fn batch(&self, names: Vec<StoragePath>) -> Objects {
@@ -172,7 +153,6 @@ impl SecretsManager {
     }
 
     async fn create_one(&self, name: &StoragePath, content: &SecretValue) -> Result<bool, StoreError> {
-        check_name(name)?;
         let bytes = content.expose();
         if bytes.is_empty() {
             return Err(StoreError::invalid(name, "its value is empty, which Secrets Manager does not keep"));
@@ -239,8 +219,12 @@ impl SecretsManager {
 }
 
 impl Service for SecretsManager {
+    fn check(&self, name: &StoragePath) -> Result<(), StoreError> {
+        check_name(name)
+    }
+
     fn read<'a>(&'a self, names: &'a [StoragePath]) -> Answer<'a, Objects> {
-        Box::pin(self.read_all(names))
+        Box::pin(in_batches(names, BATCH, |batch| self.batch(batch)))
     }
 
     fn create<'a>(

@@ -17,10 +17,9 @@ use std::sync::Arc;
 use aws_sdk_ssm::Client;
 use aws_sdk_ssm::types::{Parameter, ParameterStringFilter, ParameterTier, ParameterType};
 use aws_smithy_runtime_api::client::result::SdkError;
-use futures::{StreamExt as _, stream};
 
-use super::aws::Connection;
 use super::aws::fault::Fault;
+use super::aws::{Connection, in_batches};
 use super::flat::{Flat, Object, Objects, Service};
 use super::{Answer, Deleted, OpenError, StoreError, Surroundings, text};
 use crate::domain::{SecretValue, StoragePath};
@@ -29,8 +28,6 @@ use crate::handover::AwsSettings;
 /// Names of one GetParameters, and of one page of DescribeParameters: the service takes and gives no more.
 const BATCH: usize = 10;
 const PAGE: i32 = 50;
-/// Calls at once. The service's own limit is 40 a second for the whole account.
-const AT_ONCE: usize = 8;
 /// The service's limits, in bytes and levels.
 const LONGEST_NAME: usize = 1011;
 const LONGEST_VALUE: usize = 8192;
@@ -91,21 +88,6 @@ impl Ssm {
         StoreError::not_found(name, format!("parameter {name} in {}", self.connection.region()))
     }
 
-    async fn read_all(&self, names: &[StoragePath]) -> Objects {
-        let (mut objects, mut valid) = (Objects::new(), Vec::with_capacity(names.len()));
-        for name in names {
-            match check_name(name) {
-                Ok(()) => valid.push(name.clone()),
-                Err(error) => drop(objects.insert(name.clone(), Err(error))),
-            }
-        }
-        let batches: Vec<Vec<StoragePath>> = valid.chunks(BATCH).map(<[StoragePath]>::to_vec).collect();
-        let calls = batches.into_iter().map(|batch| self.batch_or_each(batch));
-        let answers: Vec<Objects> = stream::iter(calls).buffer_unordered(AT_ONCE).collect().await;
-        objects.extend(answers.into_iter().flatten());
-        objects
-    }
-
     /// One name that is not granted denies the whole batch, and a pod has a right to its own names alone.
     async fn batch_or_each(&self, names: Vec<StoragePath>) -> Objects {
         let fault = match self.batch(&names).await {
@@ -113,14 +95,12 @@ impl Ssm {
             Err(fault) => fault,
         };
         if names.len() == 1 || !fault.is_denial() {
-            return names.into_iter().map(|name| (name.clone(), Err(fault.about(&name)))).collect();
+            return refused(names, &fault);
         }
-        let calls = names.into_iter().map(|name| async move {
-            let one = self.batch(std::slice::from_ref(&name)).await;
-            one.unwrap_or_else(|fault| Objects::from([(name.clone(), Err(fault.about(&name)))]))
-        });
-        let answers: Vec<Objects> = stream::iter(calls).buffer_unordered(AT_ONCE).collect().await;
-        answers.into_iter().flatten().collect()
+        in_batches(&names, 1, |name| async move {
+            self.batch(&name).await.unwrap_or_else(|fault| refused(name, &fault))
+        })
+        .await
     }
 
     async fn batch(&self, names: &[StoragePath]) -> Result<Objects, Fault> {
@@ -143,7 +123,6 @@ impl Ssm {
     }
 
     async fn create_one(&self, name: &StoragePath, content: &SecretValue) -> Result<bool, StoreError> {
-        check_name(name)?;
         let value = text::encode_where(content, is_plain);
         if value.is_empty() {
             return Err(StoreError::invalid(name, "its value is empty, which Parameter Store does not keep"));
@@ -210,6 +189,11 @@ impl Ssm {
     }
 }
 
+/// The same for each of these.
+fn refused(names: Vec<StoragePath>, fault: &Fault) -> Objects {
+    names.into_iter().map(|name| (name.clone(), Err(fault.about(&name)))).collect()
+}
+
 fn object(parameter: Parameter, name: &StoragePath) -> Result<Object, StoreError> {
     let version = parameter.version.to_string();
     let value = zeroize::Zeroizing::new(parameter.value.unwrap_or_default());
@@ -218,8 +202,12 @@ fn object(parameter: Parameter, name: &StoragePath) -> Result<Object, StoreError
 }
 
 impl Service for Ssm {
+    fn check(&self, name: &StoragePath) -> Result<(), StoreError> {
+        check_name(name)
+    }
+
     fn read<'a>(&'a self, names: &'a [StoragePath]) -> Answer<'a, Objects> {
-        Box::pin(self.read_all(names))
+        Box::pin(in_batches(names, BATCH, |batch| self.batch_or_each(batch)))
     }
 
     fn create<'a>(

@@ -45,8 +45,8 @@ use self::place::Place;
 use self::session::{Identity, Session, Token};
 use self::wire::{Answer, Call, Http, Missing, Trouble};
 use super::{
-    Address, Answer as Boxed, Created, Deleted, OpenError, Outcomes, Store, StoreError, Surroundings,
-    half_a_group, http,
+    Address, Answer as Boxed, Created, Deleted, OpenError, Outcomes, Store, StoreError, Surroundings, http,
+    whole_group,
 };
 use crate::domain::{SecretValue, StoragePath};
 use crate::handover::VaultSettings;
@@ -211,21 +211,10 @@ impl Vault {
         group: &[(Address, SecretValue)],
         keys: &[String],
     ) -> Result<Option<Vec<SecretValue>>, StoreError> {
-        let mut found = Vec::with_capacity(group.len());
-        let mut missing = None;
-        for ((address, _), key) in group.iter().zip(keys) {
+        whole_group(group.iter().zip(keys).map(|((address, _), key)| {
             let sought = || format!("key {key} of {}", self.path("data", object));
-            match outcome(state, &address.path, key, sought) {
-                Ok(value) => found.push(value),
-                Err(error @ StoreError::NotFound { .. }) => missing = Some(error),
-                Err(error) => return Err(error),
-            }
-        }
-        match missing {
-            None => Ok(Some(found)),
-            Some(_) if found.is_empty() => Ok(None),
-            Some(error) => Err(half_a_group(&error)),
-        }
+            outcome(state, &address.path, key, sought)
+        }))
     }
 
     async fn delete_one(&self, address: &Address, expected: &SecretValue) -> Result<Deleted, Trouble> {

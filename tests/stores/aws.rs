@@ -11,6 +11,9 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use aws_config::{BehaviorVersion, Region, SdkConfig};
+use aws_credential_types::Credentials;
+use aws_credential_types::provider::SharedCredentialsProvider;
 use keystow::handover::{AwsSettings, StoreSettings};
 use keystow::store::{Address, OpenError, Store, StoreError, Surroundings, open};
 use tempfile::TempDir;
@@ -72,13 +75,25 @@ impl Cloud {
     /// A session of one who may do all: key, secret and token.
     pub(crate) async fn credentials(&self) -> (String, String, String) {
         let config = aws_sdk_sts::Config::builder()
-            .behavior_version(aws_config::BehaviorVersion::v2026_01_12())
-            .region(aws_config::Region::new(REGION))
+            .behavior_version(BehaviorVersion::v2026_01_12())
+            .region(Region::new(REGION))
             .endpoint_url(self.moto.address());
         let login = aws_sdk_sts::Client::from_conf(config.build()).assume_role_with_web_identity();
         let login = login.role_arn(arn(CREATOR)).role_session_name("test").web_identity_token("token");
         let issued = login.send().await.expect("a session").credentials.expect("credentials");
         (issued.access_key_id, issued.secret_access_key, issued.session_token)
+    }
+
+    /// What makes clients of services that are not the code under test.
+    pub(crate) async fn sdk(&self) -> SdkConfig {
+        let (key, secret, token) = self.credentials().await;
+        let credentials = Credentials::new(key, secret, Some(token), None, "test");
+        SdkConfig::builder()
+            .behavior_version(BehaviorVersion::v2026_01_12())
+            .region(Region::new(REGION))
+            .endpoint_url(self.moto.address())
+            .credentials_provider(SharedCredentialsProvider::new(credentials))
+            .build()
     }
 
     /// A line to moto that does as it is told.

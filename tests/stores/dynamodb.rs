@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use aws_sdk_dynamodb::Client;
-use aws_sdk_dynamodb::config::{Builder, Credentials, Region};
 use aws_sdk_dynamodb::types::{
     AttributeDefinition, AttributeValue, BillingMode, KeySchemaElement, KeyType, PutRequest,
     ScalarAttributeType, WriteRequest,
@@ -21,7 +20,6 @@ use crate::aws::{Cloud, failure};
 use crate::conformance::{Asker, Limits, Subject, address, conformance, get, path, value};
 use crate::support::faults::answers::{dynamodb, dynamodb_exceeded};
 use crate::support::faults::{Answer, Fault, Faults, Seen};
-use crate::support::servers::moto::REGION;
 
 const TABLE: &str = "test-kube-secret";
 /// What kees calls the environment of this table.
@@ -38,7 +36,7 @@ impl Subject for Table {
     async fn start(test: &str) -> Option<Self> {
         static CREATED: OnceCell<()> = OnceCell::const_new();
         let cloud = Cloud::start(test, settings).await?;
-        let client = client(&cloud).await;
+        let client = Client::new(&cloud.sdk().await);
         CREATED.get_or_init(|| create_table(&client)).await;
         Some(Self { cloud, client })
     }
@@ -74,17 +72,6 @@ fn settings(aws: AwsSettings) -> StoreSettings {
         role_arn,
         endpoint,
     })
-}
-
-/// A client that is not the code under test.
-async fn client(cloud: &Cloud) -> Client {
-    let (key, secret, token) = cloud.credentials().await;
-    let config = Builder::new()
-        .behavior_version(aws_config::BehaviorVersion::v2026_01_12())
-        .region(Region::new(REGION))
-        .endpoint_url(cloud.moto.address())
-        .credentials_provider(Credentials::new(key, secret, Some(token), None, "test"));
-    Client::from_conf(config.build())
 }
 
 async fn create_table(client: &Client) {

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use aws_sdk_secretsmanager::Client;
-use aws_sdk_secretsmanager::config::{Builder, Credentials, Region};
 use keystow::domain::SecretValue;
 use keystow::handover::StoreSettings;
 use keystow::store::{Address, Created, Deleted, Store, StoreError};
@@ -12,7 +11,6 @@ use crate::aws::documents::shown;
 use crate::aws::{BOUND, Cloud, STALL, failure};
 use crate::conformance::{Asker, Limits, Subject, address, conformance, get, value};
 use crate::support::faults::{Fault, Seen};
-use crate::support::servers::moto::REGION;
 use crate::support::wait::until;
 
 struct Secrets(Cloud);
@@ -33,20 +31,9 @@ impl Subject for Secrets {
 
 conformance!(Secrets);
 
-/// A client that is not the code under test.
-async fn client(cloud: &Cloud) -> Client {
-    let (key, secret, token) = cloud.credentials().await;
-    let config = Builder::new()
-        .behavior_version(aws_config::BehaviorVersion::v2026_01_12())
-        .region(Region::new(REGION))
-        .endpoint_url(cloud.moto.address())
-        .credentials_provider(Credentials::new(key, secret, Some(token), None, "test"));
-    Client::from_conf(config.build())
-}
-
 async fn start(test: &str) -> Option<(Cloud, Client, Arc<dyn Store>)> {
     let Secrets(cloud) = Secrets::start(test).await?;
-    let (client, store) = (client(&cloud).await, cloud.open(Asker::Allowed).await);
+    let (client, store) = (Client::new(&cloud.sdk().await), cloud.open(Asker::Allowed).await);
     Some((cloud, client, store))
 }
 

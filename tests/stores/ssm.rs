@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use aws_sdk_ssm::Client;
-use aws_sdk_ssm::config::{Builder, Credentials, Region};
 use aws_sdk_ssm::types::ParameterType;
 use keystow::handover::StoreSettings;
 use keystow::store::{Address, Created, Deleted, Store, StoreError};
@@ -13,7 +12,6 @@ use crate::aws::{BOUND, Cloud, STALL, failure};
 use crate::conformance::{Asker, Limits, Subject, address, conformance, get, value};
 use crate::support::faults::answers::aws;
 use crate::support::faults::{Fault, Seen};
-use crate::support::servers::moto::REGION;
 use crate::support::wait::until;
 
 struct Parameters(Cloud);
@@ -34,20 +32,9 @@ impl Subject for Parameters {
 
 conformance!(Parameters);
 
-/// A client that is not the code under test.
-async fn client(cloud: &Cloud) -> Client {
-    let (key, secret, token) = cloud.credentials().await;
-    let config = Builder::new()
-        .behavior_version(aws_config::BehaviorVersion::v2026_01_12())
-        .region(Region::new(REGION))
-        .endpoint_url(cloud.moto.address())
-        .credentials_provider(Credentials::new(key, secret, Some(token), None, "test"));
-    Client::from_conf(config.build())
-}
-
 async fn start(test: &str) -> Option<(Cloud, Client, Arc<dyn Store>)> {
     let Parameters(cloud) = Parameters::start(test).await?;
-    let (client, store) = (client(&cloud).await, cloud.open(Asker::Allowed).await);
+    let (client, store) = (Client::new(&cloud.sdk().await), cloud.open(Asker::Allowed).await);
     Some((cloud, client, store))
 }
 

@@ -30,6 +30,14 @@ pub(crate) async fn connect(address: SocketAddr, ca_pem: &str) -> TlsStream<TcpS
 
 /// As [`connect`], where it may fail: the error of a handshake holds a [`rustls::Error`].
 pub(crate) async fn try_connect(address: SocketAddr, ca_pem: &str) -> io::Result<TlsStream<TcpStream>> {
+    let stream = TcpStream::connect(address).await?;
+    stream.set_nodelay(true)?;
+    let name = ServerName::IpAddress(address.ip().into());
+    within("the handshake", connector(ca_pem).connect(name, stream)).await
+}
+
+/// What makes TLS of connections, trusting `ca_pem`.
+pub(crate) fn connector(ca_pem: &str) -> TlsConnector {
     let mut roots = RootCertStore::empty();
     for ca in CertificateDer::pem_slice_iter(ca_pem.as_bytes()) {
         roots.add(ca.expect("CAs in PEM")).expect("a CA certificate");
@@ -40,10 +48,7 @@ pub(crate) async fn try_connect(address: SocketAddr, ca_pem: &str) -> io::Result
         .expect("TLS 1.2 and 1.3")
         .with_root_certificates(roots)
         .with_no_client_auth();
-    let stream = TcpStream::connect(address).await?;
-    stream.set_nodelay(true)?;
-    let name = ServerName::IpAddress(address.ip().into());
-    within("the handshake", TlsConnector::from(Arc::new(config)).connect(name, stream)).await
+    TlsConnector::from(Arc::new(config))
 }
 
 /// Posts `body` to `/mutate` on a connection of its own.

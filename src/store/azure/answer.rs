@@ -8,7 +8,7 @@ use serde::Deserialize;
 use super::super::rest::Text;
 use super::claim;
 use crate::domain::StoragePath;
-use crate::handover::{AZURE, object_name};
+use crate::handover::{AZURE, path_of};
 
 /// Key Vault's own limit of a tag's value, in bytes.
 const LONGEST_TAG: usize = 256;
@@ -87,10 +87,7 @@ impl Item {
             return None;
         }
         let name = self.id.trim_end_matches('/').rsplit('/').next()?;
-        let is_its = |path: &String| object_name(path, AZURE) == name.to_ascii_lowercase();
-        let readable = || format!("/{}", name.to_ascii_lowercase().replace("--", "/"));
-        let path = self.tagged().filter(is_its).or_else(|| Some(readable()).filter(is_its))?;
-        StoragePath::read(&path)
+        path_of(&name.to_ascii_lowercase(), self.tagged(), AZURE)
     }
 
     fn tagged(&self) -> Option<String> {
