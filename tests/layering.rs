@@ -89,6 +89,7 @@ const LAYERS: &[Layer] = &[
     Layer {
         name: "runtime",
         modules: &[
+            "admin",
             "certs",
             "cluster",
             "config",
@@ -98,6 +99,7 @@ const LAYERS: &[Layer] = &[
             "metrics",
             "provider",
             "readiness",
+            "server",
             "shutdown",
             "sysexits",
             "telemetry",

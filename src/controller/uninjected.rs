@@ -15,7 +15,6 @@
 //!
 //! Deliberately absent: repair. Deleting a pod is for those who know what it does.
 
-mod bucket;
 mod census;
 mod judge;
 pub mod metrics;
@@ -39,12 +38,12 @@ use kube::runtime::watcher::{self, Event as Seen, watch_object};
 use prometheus_client::registry::Registry;
 use tokio::time::{Instant, MissedTickBehavior, timeout};
 
-use self::bucket::Bucket;
 use self::census::{Candidate, Census, Due};
 pub use self::judge::Judge;
 use self::metrics::{FinderMetrics, Watched};
 use self::scope::Scope;
 use self::source::Source;
+use super::bucket::Bucket;
 use crate::cluster::{ApiError, Cluster};
 use crate::leader::Leadership;
 use crate::telemetry::{Once, chain};

@@ -1,6 +1,6 @@
 //! What the webhook tells an operator in numbers.
 //!
-//! Flow: [`WebhookMetrics::register`] once at start; the server counts into [`ConnectionMetrics`], the router takes a
+//! Flow: [`WebhookMetrics::register`] once at start; the server counts into its [`ConnectionMetrics`], the router takes a
 //! [`Measured`] for each request, which counts it however it ends.
 //!
 //! Invariants: every label is a closed set and every value of it exists from the start at 0, so that an alert on an
@@ -20,6 +20,7 @@ use prometheus_client::registry::Registry;
 use super::review::{DenialReason, Outcome};
 use crate::certs::metrics::CertificateMetrics;
 use crate::metrics::label;
+use crate::server::metrics::{ConnectionMetrics, Counted};
 
 /// From the time one decision takes up to the longest deadline.
 const DURATION_BUCKETS: [f64; 19] = [
@@ -69,26 +70,6 @@ label! {
     }
 }
 
-label! {
-    /// Why a TLS handshake failed. A closed set: it is a metric label.
-    pub enum HandshakeFailure {
-        /// The client's certificate is missing or not allowed.
-        ClientCertificate = "client_certificate",
-        /// The connection ended or broke in between.
-        Closed = "closed",
-        /// No common version or cipher suite.
-        Incompatible = "incompatible",
-        /// The first bytes are not TLS, plain HTTP for example.
-        NotTls = "not_tls",
-        /// Anything else.
-        Other = "other",
-        /// The client refused us: most often its caBundle does not hold our CA.
-        RefusedByClient = "refused_by_client",
-        /// The handshake was not over in time.
-        TimedOut = "timed_out",
-    }
-}
-
 impl From<DenialReason> for Denial {
     fn from(reason: DenialReason) -> Self {
         match reason {
@@ -121,11 +102,6 @@ struct DenialLabels {
     reason: Denial,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct HandshakeLabels {
-    reason: HandshakeFailure,
-}
-
 /// Everything the webhook process counts.
 #[derive(Debug, Clone)]
 pub struct WebhookMetrics {
@@ -152,48 +128,6 @@ impl WebhookMetrics {
             connections: ConnectionMetrics::register(webhook),
             requests: RequestMetrics::register(webhook),
         }
-    }
-}
-
-/// Metrics of connections. The default counts into nothing that is shown.
-#[derive(Debug, Clone, Default)]
-pub struct ConnectionMetrics {
-    open: Gauge,
-    refused: Counter,
-    handshakes: Family<HandshakeLabels, Counter>,
-}
-
-impl ConnectionMetrics {
-    fn register(registry: &mut Registry) -> Self {
-        let metrics = Self::default();
-        registry.register("connections", "Connections that are open", metrics.open.clone());
-        registry.register(
-            "connections_refused",
-            "Connections closed at once because as many as allowed were open",
-            metrics.refused.clone(),
-        );
-        registry.register(
-            "tls_handshake_failures",
-            "TLS handshakes that failed, by reason",
-            metrics.handshakes.clone(),
-        );
-        for reason in HandshakeFailure::ALL {
-            drop(metrics.handshakes.get_or_create(&HandshakeLabels { reason }));
-        }
-        metrics
-    }
-
-    /// Counts a connection as open until the value is dropped.
-    pub(super) fn open(&self) -> Counted {
-        Counted::one_more(&self.open)
-    }
-
-    pub(super) fn refused(&self) {
-        self.refused.inc();
-    }
-
-    pub(super) fn handshake_failed(&self, reason: HandshakeFailure) {
-        self.handshakes.get_or_create(&HandshakeLabels { reason }).inc();
     }
 }
 
@@ -284,26 +218,10 @@ impl Drop for Measured {
     }
 }
 
-/// One more in a gauge, until it is dropped.
-#[derive(Debug)]
-pub(super) struct Counted(Gauge);
-
-impl Counted {
-    fn one_more(gauge: &Gauge) -> Self {
-        gauge.inc();
-        Self(gauge.clone())
-    }
-}
-
-impl Drop for Counted {
-    fn drop(&mut self) {
-        self.0.dec();
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::server::metrics::HandshakeFailure;
 
     fn registered() -> (Registry, WebhookMetrics) {
         let mut registry = Registry::default();

@@ -21,12 +21,11 @@ use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 
-use super::admin;
 use super::membership::Membership;
-use super::metrics::{ConnectionMetrics, WebhookMetrics};
+use super::metrics::WebhookMetrics;
 use super::review::Review;
 use super::router::{RequestBounds, router};
-use super::server::{ConnectionBounds, Drained, Server, Transport};
+use crate::admin;
 use crate::certs::clients::{self, ClientSettings, ClientsError};
 use crate::certs::files::DEFAULT_INTERVAL;
 use crate::certs::managed::Managed;
@@ -38,6 +37,7 @@ use crate::cluster::{ClusterError, ClusterSettings};
 use crate::controller::uninjected::{Finder, Judge};
 use crate::leader::Campaign;
 use crate::readiness::{Condition, Readiness};
+use crate::server::{ConnectionBounds, Drained, Server, Transport};
 use crate::shutdown::Shutdown;
 use crate::telemetry::traces::Traces;
 
@@ -140,7 +140,7 @@ pub async fn run(
 pub struct Bound {
     settings: Settings,
     webhook: Socket,
-    admin: Socket,
+    admin: admin::Listener,
     acceptor: TlsAcceptor,
     upkeep: Upkeep,
     finder: Option<Finder>,
@@ -174,7 +174,11 @@ impl Bound {
         let tls = server_config(served, clients).map_err(RunError::Tls)?;
 
         let webhook = bind("the webhook", settings.listen).await?;
-        let admin = bind("health and metrics", settings.admin).await?;
+        let admin = admin::Listener::bind(settings.admin).await.map_err(|source| RunError::Bind {
+            role: "health and metrics",
+            address: settings.admin,
+            source,
+        })?;
         Ok(Self {
             settings,
             webhook,
@@ -206,7 +210,7 @@ impl Bound {
     /// Where health and metrics listen.
     #[must_use]
     pub fn admin_address(&self) -> SocketAddr {
-        self.admin.address
+        self.admin.address()
     }
 
     /// For conditions that others owe before the webhook is ready.
@@ -240,14 +244,7 @@ impl Bound {
             metrics,
             traces,
         } = self;
-        tracing::info!(webhook = %webhook.address, admin = %admin.address, "serving");
-        let admin = Server {
-            listener: admin.listener,
-            transport: Transport::Plain,
-            router: admin::router(readiness.clone(), Arc::new(registry)),
-            bounds: admin_bounds(),
-            metrics: ConnectionMetrics::default(),
-        };
+        tracing::info!(webhook = %webhook.address, admin = %admin.address(), "serving");
         let webhook = Server {
             listener: webhook.listener,
             transport: Transport::Tls(acceptor),
@@ -257,9 +254,7 @@ impl Bound {
         };
         // Dropped at the end, and with it whatever of it still runs.
         let mut background = JoinSet::new();
-        background.spawn(async move {
-            let _ = admin.run(std::future::pending(), Duration::ZERO).await;
-        });
+        background.spawn(admin.serve(readiness.clone(), registry));
         background.spawn(upkeep.run(settings.certificate_interval));
         if let Some(finder) = finder {
             background.spawn(finder.run());
@@ -354,9 +349,4 @@ fn log_end(drained: Drained) {
         0 => tracing::info!("drained; every request was answered"),
         cut => tracing::warn!(cut, "drained; these connections were not done within the grace period"),
     }
-}
-
-/// Probes and scrapes are few; everything else there is a mistake.
-fn admin_bounds() -> ConnectionBounds {
-    ConnectionBounds { connections: 64, waiting: 16, ..ConnectionBounds::default() }
 }

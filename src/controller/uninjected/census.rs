@@ -5,12 +5,12 @@
 //! replaces what an earlier one left: whatever it does not hold is forgotten at its end, and not before, so that the count
 //! does not fall and rise meanwhile.
 
-use std::collections::HashMap;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
 use super::scope::Webhooks;
+use crate::controller::listed::Listed;
 
 /// How long a pod must have been missed before somebody is told: namespaces are watched apart from pods, and a label that
 /// was just taken away may be seen a moment later than the pod that came without it.
@@ -18,50 +18,6 @@ const SETTLE: Duration = Duration::from_secs(5);
 
 /// How much later a pod has its turn again whose Event was refused.
 const AGAIN: Duration = Duration::from_secs(60);
-
-/// Objects of one kind, as they are listed and then watched.
-#[derive(Debug)]
-struct Listed<V> {
-    /// With the list that had them last.
-    entries: HashMap<Box<str>, (u64, V)>,
-    list: u64,
-    /// Whether a list was ever had to its end.
-    is_complete: bool,
-}
-
-impl<V> Default for Listed<V> {
-    fn default() -> Self {
-        Self { entries: HashMap::new(), list: 0, is_complete: false }
-    }
-}
-
-impl<V> Listed<V> {
-    fn begin(&mut self) {
-        self.list += 1;
-    }
-
-    fn end(&mut self) {
-        self.entries.retain(|_, (list, _)| *list == self.list);
-        self.entries.shrink_to_fit();
-        self.is_complete = true;
-    }
-
-    fn get(&self, key: &str) -> Option<&V> {
-        self.entries.get(key).map(|(_, value)| value)
-    }
-
-    fn put(&mut self, key: &str, value: V) {
-        self.entries.insert(key.into(), (self.list, value));
-    }
-
-    fn get_mut(&mut self, key: &str) -> Option<&mut V> {
-        self.entries.get_mut(key).map(|(_, value)| value)
-    }
-
-    fn remove(&mut self, key: &str) {
-        self.entries.remove(key);
-    }
-}
 
 /// A pod that was missed, if its namespace opted in.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -101,7 +57,7 @@ impl Census {
     /// The configuration says something else now: both lists will be begun again. Whom somebody was told of is kept.
     pub(super) fn rescope(&mut self) {
         self.namespaces = Listed::default();
-        self.pods.is_complete = false;
+        self.pods.reopen();
     }
 
     pub(super) fn begin_namespaces(&mut self) {
@@ -154,7 +110,7 @@ impl Census {
 
     /// How many were missed; nothing while a list is still to come.
     pub(super) fn count(&self) -> Option<usize> {
-        (self.namespaces.is_complete && self.pods.is_complete).then(|| self.missed().count())
+        (self.namespaces.is_complete() && self.pods.is_complete()).then(|| self.missed().count())
     }
 
     /// Those of whom somebody is to be told by now.
@@ -182,8 +138,7 @@ impl Census {
     }
 
     fn missed(&self) -> impl Iterator<Item = (&str, &Entry)> {
-        let pods = self.pods.entries.iter().map(|(uid, (_, entry))| (&**uid, entry));
-        pods.filter(|(_, Entry { candidate, .. })| {
+        self.pods.iter().filter(|(_, Entry { candidate, .. })| {
             let webhooks = self.namespaces.get(&candidate.namespace);
             webhooks.is_some_and(|webhooks| webhooks.meets(candidate.webhooks))
         })

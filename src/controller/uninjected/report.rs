@@ -3,41 +3,19 @@
 //! Invariant: its name follows from the pod's UID alone. So there is one for each pod, whichever leader writes it, and for
 //! as long as the API server keeps it (an hour, unless configured otherwise).
 
-use k8s_openapi::api::core::v1::ObjectReference;
 use k8s_openapi::api::events::v1::Event;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
-use kube::api::ObjectMeta;
 
 use super::census::Due;
-use crate::cluster::{LONGEST_NOTE, REPORTER};
+use crate::controller::event::{Regarding, Said, about};
 
 /// The Event about a pod, by this replica. `conditions` are those of the configuration that nobody evaluates here.
 pub(super) fn event(due: &Due, conditions: &[String], replica: &str, now: MicroTime) -> Event {
     let Due { uid, pod } = due;
-    let namespace = Some(pod.namespace.to_string());
-    Event {
-        metadata: ObjectMeta {
-            name: Some(format!("keystow-not-injected-{uid}")),
-            namespace: namespace.clone(),
-            ..ObjectMeta::default()
-        },
-        type_: Some("Warning".to_owned()),
-        reason: Some("NotInjected".to_owned()),
-        action: Some("Inject".to_owned()),
-        note: Some(note(due, conditions)),
-        regarding: Some(ObjectReference {
-            api_version: Some("v1".to_owned()),
-            kind: Some("Pod".to_owned()),
-            name: Some(pod.name.to_string()),
-            namespace,
-            uid: Some(uid.to_string()),
-            ..ObjectReference::default()
-        }),
-        reporting_controller: Some(REPORTER.to_owned()),
-        reporting_instance: Some(replica.to_owned()),
-        event_time: Some(now),
-        ..Event::default()
-    }
+    let said =
+        Said { type_: "Warning", reason: "NotInjected", action: "Inject", note: note(due, conditions) };
+    let regarding = Regarding { namespace: &pod.namespace, name: &pod.name, uid };
+    about(regarding, format!("keystow-not-injected-{uid}"), said, replica, now)
 }
 
 /// What is wrong, why that may be, and what to do.
@@ -59,8 +37,6 @@ fn note(due: &Due, conditions: &[String]) -> String {
     if pod.is_refused {
         note += " A new pod will be refused until its annotations are corrected.";
     }
-    let end = note.floor_char_boundary(LONGEST_NOTE);
-    note.truncate(end);
     note
 }
 
@@ -121,8 +97,9 @@ mod tests {
     proptest! {
         #[test]
         fn a_note_is_no_longer_than_the_api_allows(owner in "[a-zä]{0,700}", conditions in proptest::collection::vec("[a-zö]{0,63}", 0..64)) {
-            let note = note(&due(Some(&owner), true), &conditions);
-            prop_assert!(note.len() <= LONGEST_NOTE && note.len() > 250);
+            let event = event(&due(Some(&owner), true), &conditions, "one", MicroTime(Timestamp::UNIX_EPOCH));
+            let note = event.note.unwrap();
+            prop_assert!(note.len() <= crate::cluster::LONGEST_NOTE && note.len() > 250);
         }
     }
 }

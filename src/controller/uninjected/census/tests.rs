@@ -130,7 +130,7 @@ fn of_what_was_not_missed_nothing_is_kept() {
         census.pod(&number.to_string(), None, now);
         census.namespace(&format!("n{number}"), Webhooks::default());
     }
-    assert_eq!((census.pods.entries.len(), census.namespaces.entries.len()), (0, 1));
+    assert_eq!((census.pods.iter().count(), census.namespaces.iter().count()), (0, 1));
 }
 
 /// What happens in a cluster, and to its watches.

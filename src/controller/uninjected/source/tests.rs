@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex};
 
 use http::{Request, Response};
 use kube::client::Body;
+use kube::runtime::watcher::Event;
 use serde_json::{Value, json};
 
 use super::*;

@@ -1,4 +1,4 @@
-//! What the cluster asks the process about itself, on a listener of its own and off the Service.
+//! What the cluster asks a process about itself, on a listener of its own and off any Service.
 //!
 //! | path | answer |
 //! |---|---|
@@ -8,7 +8,10 @@
 //!
 //! Deliberately absent: a liveness that depends on anything outside the process - restarting it would not help.
 
+use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::extract::State;
@@ -18,8 +21,11 @@ use http::StatusCode;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use prometheus_client::encoding::text::encode;
 use prometheus_client::registry::Registry;
+use tokio::net::TcpListener;
 
 use crate::readiness::Readiness;
+use crate::server::metrics::ConnectionMetrics;
+use crate::server::{ConnectionBounds, Server, Transport};
 
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
@@ -36,6 +42,44 @@ pub fn router(readiness: Readiness, registry: Arc<Registry>) -> Router {
         .route("/readyz", get(readyz))
         .route("/metrics", get(metrics))
         .with_state(Admin { readiness, registry })
+}
+
+/// A listener that is bound and serves nothing yet.
+pub struct Listener {
+    listener: TcpListener,
+    address: SocketAddr,
+}
+
+impl Listener {
+    /// Binds it.
+    ///
+    /// # Errors
+    ///
+    /// When the address is taken or not of this machine.
+    pub async fn bind(address: SocketAddr) -> io::Result<Self> {
+        let listener = TcpListener::bind(address).await?;
+        let address = listener.local_addr()?;
+        Ok(Self { listener, address })
+    }
+
+    /// Where it listens; tells the port where the settings left it open.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Serves until it is dropped.
+    pub async fn serve(self, readiness: Readiness, registry: Registry) {
+        let server = Server {
+            listener: self.listener,
+            transport: Transport::Plain,
+            router: router(readiness, Arc::new(registry)),
+            // Probes and scrapes are few; everything else there is a mistake.
+            bounds: ConnectionBounds { connections: 64, waiting: 16, ..ConnectionBounds::default() },
+            metrics: ConnectionMetrics::default(),
+        };
+        let _ = server.run(std::future::pending(), Duration::ZERO).await;
+    }
 }
 
 async fn livez() -> &'static str {

@@ -30,7 +30,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 use tower::Service as _;
 
-use super::super::metrics::{ConnectionMetrics, HandshakeFailure};
+use super::metrics::{ConnectionMetrics, HandshakeFailure};
 use super::{ConnectionBounds, Transport};
 use crate::telemetry::Sparingly;
 

@@ -12,6 +12,7 @@
 //! like.
 
 mod connection;
+pub mod metrics;
 
 use std::io;
 use std::net::SocketAddr;
@@ -26,7 +27,7 @@ use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 
 use self::connection::Shared;
-use super::metrics::ConnectionMetrics;
+use self::metrics::ConnectionMetrics;
 
 /// How long accepting rests when the process is out of file descriptors: trying again at once would only burn time.
 const ACCEPT_REST: Duration = Duration::from_millis(100);
