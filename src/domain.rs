@@ -11,6 +11,7 @@
 
 mod annotation;
 mod duration;
+mod generation;
 mod image;
 mod layout;
 mod lease;
@@ -28,9 +29,10 @@ mod value;
 
 pub use annotation::{AnnotationDomain, Family, InvalidDomain};
 pub use duration::{InvalidDuration, parse_duration};
+pub use generation::{Generation, Part, Recipe, Unplaced};
 pub use image::ImageReference;
 pub use layout::Layout;
-pub use lease::LeaseRequest;
+pub use lease::{LeaseClaim, LeaseHolder, LeaseRecord, LeaseRequest, LeaseSeries};
 pub use name::{
     ContainerName, EnvName, FileMode, InvalidText, MountPath, RequestName, SecretKey, SecretName,
     ServiceAccountName, StoreName,

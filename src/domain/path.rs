@@ -67,6 +67,14 @@ impl StorageKey {
         Ok(Self(text.to_owned()))
     }
 
+    /// Checks the `storageKey` of a secret or resource, which lies where no index can.
+    pub fn of_value(text: &str) -> Result<Self, InvalidText> {
+        if text.starts_with("leases/") {
+            return Err(InvalidText("a storage key of a value: below leases/ are the holders of indices"));
+        }
+        Self::new(text)
+    }
+
     /// The key as text.
     pub fn as_str(&self) -> &str {
         &self.0
@@ -83,6 +91,11 @@ impl StoragePath {
     /// The path as text.
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// This path, longer by a suffix.
+    pub(super) fn with_suffix(&self, suffix: &str) -> Self {
+        Self(format!("{}{suffix}", self.0))
     }
 
     /// The object and the field of it that a path such as `/veza/db_password` names, for stores whose objects have

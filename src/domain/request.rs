@@ -80,20 +80,32 @@ impl Requests {
                     "local values need a localModeValue in base64 here: nothing can be derived",
                 )
             });
-        let secrets = self.stored().filter(|(_, stored)| stored.local_value.is_none());
-        let secrets = secrets.filter_map(|(request, stored)| {
-            let kind = stored.origin.kind();
-            let is_part = request.name.field().is_some_and(|field| kind.parts().contains(&field));
+        let secrets = self.derived().filter(|(name, kind)| !kind.has_part(name.field()));
+        let secrets = secrets.map(|(name, kind)| {
             let why = match kind {
-                SecretType::Gpg => "local values need a localModeValue in base64 here: GPG keys are not derived",
-                SecretType::Rsa | SecretType::Ec | SecretType::Ed25519 if !is_part => {
+                SecretType::Gpg => {
+                    "local values need a localModeValue in base64 here, or a name that ends in _public, _private or _password"
+                }
+                _ => {
                     "local values need a localModeValue in base64 here, or a name that ends in _public or _private"
                 }
-                _ => return None,
             };
-            Some((Family::Secret, &request.name, why))
+            (Family::Secret, name, why)
         });
         resources.chain(secrets).collect()
+    }
+
+    /// The parts of OpenPGP keys whose local value has to be derived, which not every build can.
+    pub fn derived_gpg(&self) -> impl Iterator<Item = &RequestName> {
+        let parts =
+            self.derived().filter(|(name, kind)| *kind == SecretType::Gpg && kind.has_part(name.field()));
+        parts.map(|(name, _)| name)
+    }
+
+    /// What local mode has to derive.
+    fn derived(&self) -> impl Iterator<Item = (&RequestName, SecretType)> {
+        let without_value = self.stored().filter(|(_, stored)| stored.local_value.is_none());
+        without_value.map(|(request, stored)| (&request.name, stored.origin.kind()))
     }
 
     /// Where a stored secret lives.
@@ -106,12 +118,7 @@ impl Requests {
         self.below_prefix(resource.key())
     }
 
-    /// Where an index of a lease lives.
-    pub fn lease_path(&self, lease: &LeaseRequest, index: i32) -> StoragePath {
-        self.below_prefix(&format!("leases/{}.{index}", lease.series()))
-    }
-
-    fn below_prefix(&self, key: &str) -> StoragePath {
+    pub(super) fn below_prefix(&self, key: &str) -> StoragePath {
         self.storage.prefix.as_ref().unwrap_or(&StoragePrefix::ROOT).join(key)
     }
 }

@@ -20,7 +20,7 @@ pub struct ResourceRequest {
 impl ResourceRequest {
     pub(super) fn read(name: RequestName, annotation: &str, value: &str, findings: &mut Findings) -> Self {
         let mut parameters = Parameters::split(annotation, value, findings);
-        let storage_key = parameters.take_as("storageKey", StorageKey::new);
+        let storage_key = parameters.take_as("storageKey", StorageKey::of_value);
         let local_value = read_local_value(&mut parameters);
         if let (Some(field), None) = (name.field(), &storage_key) {
             // Kees drops the field, and the data is stored like that.

@@ -262,6 +262,12 @@ impl SecretType {
             Self::Random | Self::Password => &[],
         }
     }
+
+    /// Whether a name with this field stands for one of the parts, or there are none.
+    pub(super) fn has_part(self, field: Option<&str>) -> bool {
+        let parts = self.parts();
+        parts.is_empty() || field.is_some_and(|field| parts.contains(&field))
+    }
 }
 
 impl Generated {

@@ -51,6 +51,8 @@ refusals! {
         => ["secret.D/x: type is missing: one of RSA, GPG, RANDOM, PASSWORD, EC, ED25519"];
     type_out_of_its_set: [("secret.D/x", "kind=REFERENCE,type=DSA")]
         => ["secret.D/x: type=DSA is not one of RSA, GPG, RANDOM, PASSWORD, EC, ED25519"];
+    storage_key_among_the_indices: [("secret.D/x", "kind=DYNAMIC,type=RANDOM,size=8,storageKey=leases/x.0")]
+        => ["secret.D/x: storageKey=leases/x.0 is not a storage key of a value: below leases/ are the holders of indices"];
     size_missing: [("secret.D/x", "kind=DYNAMIC,type=RANDOM")]
         => ["secret.D/x: size is missing: a number of bits from 1 to 8192"];
     size_no_number: [("secret.D/x", "kind=DYNAMIC,type=RANDOM,size=big")]
@@ -176,8 +178,8 @@ refusals! {
         => ["resource.D/x: local values need a localModeValue in base64 here: nothing can be derived"];
     local_reference_without_value: [("init.D/local-mode", "true"), ("secret.D/x", "kind=REFERENCE,type=RSA")]
         => ["secret.D/x: local values need a localModeValue in base64 here, or a name that ends in _public or _private"];
-    local_gpg_without_value: [("init.D/local-mode", "true"), ("secret.D/x_public", "kind=DYNAMIC,type=GPG,size=2048,userId=a<b>")]
-        => ["secret.D/x_public: local values need a localModeValue in base64 here: GPG keys are not derived"];
+    local_gpg_without_part: [("init.D/local-mode", "true"), ("secret.D/x", "kind=REFERENCE,type=GPG")]
+        => ["secret.D/x: local values need a localModeValue in base64 here, or a name that ends in _public, _private or _password"];
     every_steering_annotation: [
         ("inject.D/containers", "a,,b"), ("inject.D/enabled", "no"), ("inject.D/encoding", "hex"),
         ("inject.D/format", "toml"), ("inject.D/init-position", "middle"), ("inject.D/path", "/a/.."),
@@ -342,4 +344,20 @@ fn a_wrong_local_value_is_told_without_its_text() {
     assert_eq!(requests.secrets[0].stored().unwrap().local_value, None);
     assert_eq!(requests.secrets[0].stored().unwrap().origin.kind(), SecretType::Random);
     assert!(warnings.len() == 1 && !warnings[0].contains("hunter2"), "{warnings:?}");
+}
+
+#[test]
+fn openpgp_keys_that_local_mode_derives_are_told_apart() {
+    let gpg = "kind=DYNAMIC,type=GPG,size=2048,userId=a<b@c>";
+    let (requests, _) = accept(&[
+        ("secret.D/given_public", &format!("{gpg},localModeValue=dmFsdWU=")),
+        ("secret.D/mail_public", gpg),
+        ("secret.D/mail", "kind=REFERENCE,type=GPG"),
+        ("secret.D/news_private", "kind=REFERENCE,type=GPG"),
+        ("secret.D/rsa_private", "kind=DYNAMIC,type=RSA,size=2048"),
+    ]);
+    let names: Vec<&str> = requests.derived_gpg().map(RequestName::as_str).collect();
+    assert_eq!(names, ["mail_public", "news_private"]);
+    let underivable: Vec<&str> = requests.underivable().iter().map(|(_, name, _)| name.as_str()).collect();
+    assert_eq!(underivable, ["mail"]);
 }

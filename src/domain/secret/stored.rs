@@ -36,7 +36,7 @@ impl StoredSecret {
         let kind = parameters.require("type", "one of RSA, GPG, RANDOM, PASSWORD, EC, ED25519");
         let kind = kind
             .and_then(|found| parameters.check_one_of("type", found, SecretType::ALLOWED, SecretType::read));
-        let storage_key = parameters.take_as("storageKey", StorageKey::new);
+        let storage_key = parameters.take_as("storageKey", StorageKey::of_value);
         let local_value = read_local_value(&mut parameters);
         let env = parameters.take_as("env", EnvName::new);
         let mode = parameters.take_as("mode", FileMode::parse);
