@@ -4,7 +4,7 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
-readonly rows=("" kubernetes vault dynamodb secretsmanager ssm aws gcp azure otel)
+readonly rows=("" kubernetes vault dynamodb secretsmanager ssm aws gcp azure gpg otel)
 # Beside the usual one, so that a build for use is not replaced by one that lacks stores.
 export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-target}/sizes
 

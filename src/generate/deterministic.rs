@@ -3,6 +3,7 @@
 //! ```text
 //! name ─▶ bare ─▶ java (kees' generator, bit for bit) ─▶ RANDOM, PASSWORD, lease index
 //!          └────▶ stream (SHA-256 in counter mode)    ─▶ RSA, EC, ED25519
+//!                 both                                ─▶ GPG
 //! ```
 //!
 //! RANDOM, PASSWORD and lease values are kees' own, so that what was made locally under kees stays what it is;
@@ -12,10 +13,13 @@
 //! every machine and in every version. A pair is derived once per [`Deterministic`], whichever half is asked
 //! first. A `localModeValue` wins over everything.
 //!
-//! Different from kees: a REFERENCE that names neither a value nor a size gets 128 bits, where kees gave an empty
-//! value without a word.
+//! An OpenPGP key is that RSA key, made on 2010-01-01 and locked under the name's PASSWORD of 128 bits, as under kees;
+//! its salt is derived too, where kees' armour was another one each time. It takes the feature `gpg`.
 //!
-//! Deliberately absent: OpenPGP keys, which are refused with a hint, and anything random.
+//! Different from kees: a REFERENCE that names neither a value nor a size gets 128 bits, where kees gave an empty
+//! value without a word. A REFERENCE says no `userId`: its OpenPGP key is the one of the name, for a user of that name.
+//!
+//! Deliberately absent: anything random.
 
 mod der;
 mod java;
@@ -27,11 +31,13 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::domain::{
-    Generated, KeyHalf, NamedCurve, Origin, RequestName, ResourceRequest, SecretType, SecretValue,
+    Generated, GpgPart, KeyHalf, NamedCurve, Origin, RequestName, ResourceRequest, SecretType, SecretValue,
     StoragePrefix, StoredSecret,
 };
 
-use self::keys::{KeyKind, Pair};
+use self::keys::KeyKind;
+use super::GPG_PASSWORD_BITS;
+use super::pair::Pair;
 
 /// Derives local values, and remembers the key pairs it derived.
 #[derive(Debug, Default)]
@@ -42,15 +48,17 @@ pub struct Deterministic {
 /// Why there is no local value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Underivable {
-    /// OpenPGP.
-    #[error("local mode cannot derive a GPG key in this version; give its localModeValue in base64")]
+    /// OpenPGP, in a build without it.
+    #[error(
+        "local mode derives GPG keys in builds with the feature `gpg` alone; give its localModeValue in base64, or use such a build"
+    )]
     Gpg,
     /// A resource, of which nothing but its name is known.
     #[error("local mode cannot derive a resource; give its localModeValue in base64")]
     Resource,
-    /// A key without `_public` or `_private`.
+    /// A key whose name does not say which part of it.
     #[error(
-        "local mode derives key pairs; end the name in _public or _private, or give a localModeValue in base64"
+        "local mode derives key pairs; end the name in _public or _private (of a GPG key also _password), or give a localModeValue in base64"
     )]
     Half,
     /// The derived key did not pass the check of the cryptography library.
@@ -61,11 +69,17 @@ pub enum Underivable {
 /// The size of a REFERENCE that names none: what kees' examples ask for.
 const USUAL_BITS: u16 = 128;
 
+/// 2010-01-01T00:00:00Z, when kees' local OpenPGP keys were made.
+#[cfg(feature = "gpg")]
+const GPG_CREATED: u32 = 1_262_304_000;
+
 /// What is to be derived.
-enum Wanted {
+enum Wanted<'a> {
     Random(u16),
     Password(u16),
     Half(KeyKind, KeyHalf),
+    /// A half of an OpenPGP key of this user, else of one of the bare name.
+    Gpg(KeyHalf, Option<&'a str>),
 }
 
 impl Deterministic {
@@ -75,20 +89,39 @@ impl Deterministic {
             return Ok(given.value().clone());
         }
         let wanted = match &stored.origin {
-            Origin::Dynamic(generated) => of_generated(generated)?,
+            Origin::Dynamic(generated) => of_generated(generated),
             Origin::Reference { kind, size } => of_reference(*kind, *size, name)?,
         };
         match wanted {
             Wanted::Random(bits) => Ok(SecretValue::new(java::random(name.bare(), bits))),
             Wanted::Password(bits) => Ok(SecretValue::new(java::password(name.bare(), bits))),
-            Wanted::Half(kind, half) => {
-                let pair = self.pair(kind, name.bare())?;
-                Ok(match half {
-                    KeyHalf::Public => pair.public.clone(),
-                    KeyHalf::Private => pair.private.clone(),
-                })
-            }
+            Wanted::Half(kind, half) => Ok(self.pair(kind, name.bare())?.half(half).clone()),
+            Wanted::Gpg(half, user_id) => Ok(self.gpg(name.bare(), user_id)?.half(half).clone()),
         }
+    }
+
+    /// Cheap beside the RSA key in it, which is remembered.
+    #[cfg(feature = "gpg")]
+    fn gpg(&self, bare: &str, user_id: Option<&str>) -> Result<Pair, Underivable> {
+        use super::openpgp::{Plan, Salt};
+        let key = self.pair(KeyKind::Rsa, bare)?;
+        let mut salt = Salt::default();
+        let length = salt.len();
+        salt.copy_from_slice(&stream::Stream::new("OpenPGP salt", bare).take(length));
+        let plan = Plan {
+            private: &key.private,
+            user_id: &user_id.map_or_else(|| format!("{bare}<{bare}@local.invalid>"), str::to_owned),
+            created: GPG_CREATED,
+            password: &SecretValue::new(java::password(bare, GPG_PASSWORD_BITS)),
+            salt,
+        };
+        plan.carry_out().ok_or(Underivable::Key)
+    }
+
+    #[cfg(not(feature = "gpg"))]
+    #[allow(clippy::unused_self, reason = "it is the feature's method")]
+    fn gpg(&self, _: &str, _: Option<&str>) -> Result<Pair, Underivable> {
+        Err(Underivable::Gpg)
     }
 
     fn pair(&self, kind: KeyKind, bare: &str) -> Result<Arc<Pair>, Underivable> {
@@ -98,7 +131,7 @@ impl Deterministic {
         if let Some(pair) = pairs.get(&(kind, bare.to_owned())) {
             return Ok(Arc::clone(pair));
         }
-        let pair = Arc::new(Pair::derive(kind, bare).ok_or(Underivable::Key)?);
+        let pair = Arc::new(keys::derive(kind, bare).ok_or(Underivable::Key)?);
         pairs.insert((kind, bare.to_owned()), Arc::clone(&pair));
         Ok(pair)
     }
@@ -115,19 +148,31 @@ pub fn lease_index(prefix: &StoragePrefix, pod: &str) -> u16 {
     java::random(prefix.join(pod).as_str(), 24).into_iter().map(u16::from).sum()
 }
 
-fn of_generated(generated: &Generated) -> Result<Wanted, Underivable> {
-    Ok(match generated {
+fn of_generated(generated: &Generated) -> Wanted<'_> {
+    match generated {
         Generated::Rsa { half, .. } => Wanted::Half(KeyKind::Rsa, *half),
         Generated::Ec { curve, half } => Wanted::Half(KeyKind::Ec(*curve), *half),
         Generated::Ed25519 { half } => Wanted::Half(KeyKind::Ed25519, *half),
         // Both parties of an API key have the bare name in common, and so the value.
         Generated::Random { size } | Generated::ApiKey { size, .. } => Wanted::Random(*size),
         Generated::Password { size } => Wanted::Password(*size),
-        Generated::Gpg { .. } => return Err(Underivable::Gpg),
-    })
+        Generated::Gpg { part, user_id, .. } => of_gpg(*part, Some(user_id)),
+    }
 }
 
-fn of_reference(kind: SecretType, size: Option<u16>, name: &RequestName) -> Result<Wanted, Underivable> {
+fn of_gpg(part: GpgPart, user_id: Option<&str>) -> Wanted<'_> {
+    match part {
+        GpgPart::Public => Wanted::Gpg(KeyHalf::Public, user_id),
+        GpgPart::Private => Wanted::Gpg(KeyHalf::Private, user_id),
+        GpgPart::Password => Wanted::Password(GPG_PASSWORD_BITS),
+    }
+}
+
+fn of_reference(
+    kind: SecretType,
+    size: Option<u16>,
+    name: &RequestName,
+) -> Result<Wanted<'static>, Underivable> {
     let half = || match name.field() {
         Some("public") => Ok(KeyHalf::Public),
         Some("private") => Ok(KeyHalf::Private),
@@ -142,7 +187,8 @@ fn of_reference(kind: SecretType, size: Option<u16>, name: &RequestName) -> Resu
         SecretType::Ed25519 => Wanted::Half(KeyKind::Ed25519, half()?),
         SecretType::Random => Wanted::Random(size.unwrap_or(USUAL_BITS)),
         SecretType::Password => Wanted::Password(size.unwrap_or(USUAL_BITS)),
-        SecretType::Gpg => return Err(Underivable::Gpg),
+        SecretType::Gpg if name.field() == Some("password") => of_gpg(GpgPart::Password, None),
+        SecretType::Gpg => Wanted::Gpg(half()?, None),
     })
 }
 
@@ -222,12 +268,43 @@ mod tests {
 
     #[test]
     fn what_cannot_be_derived_is_refused_with_a_hint() {
-        let gpg = "kind=DYNAMIC,type=GPG,size=2048,userId=a<b@c>";
-        assert_eq!(derive("a_private", gpg), Err(Underivable::Gpg));
-        assert_eq!(derive("a", "kind=REFERENCE,type=GPG,size=2048"), Err(Underivable::Gpg));
+        assert_eq!(derive("a", "kind=REFERENCE,type=GPG,size=2048"), Err(Underivable::Half));
         assert_eq!(derive("a", "kind=REFERENCE,type=RSA,size=2048"), Err(Underivable::Half));
         let requests = requests(&[("resource.bsycorp.com/a", "storageKey=b")]);
         assert_eq!(resource(&requests.resources[0]), Err(Underivable::Resource));
+    }
+
+    #[cfg(not(feature = "gpg"))]
+    #[test]
+    fn without_the_feature_an_openpgp_key_is_refused_with_a_hint() {
+        let gpg = "kind=DYNAMIC,type=GPG,size=2048,userId=a<b@c>";
+        assert_eq!(derive("a_private", gpg), Err(Underivable::Gpg));
+        assert!(derive("a_password", gpg).is_ok());
+    }
+
+    #[cfg(feature = "gpg")]
+    #[test]
+    fn an_openpgp_key_is_that_of_its_name_and_never_changes() {
+        let of = |name, user: &str, size: u16| {
+            derive(name, &format!("kind=DYNAMIC,type=GPG,size={size},userId={user}")).unwrap()
+        };
+        let print = |value: &SecretValue| {
+            let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, value.expose());
+            digest.as_ref()[..8].iter().map(|byte| format!("{byte:02x}")).collect::<String>()
+        };
+        let (public, private) = (of("mail_public", "a<b@c>", 2048), of("mail_private", "a<b@c>", 2048));
+        assert_eq!(
+            (print(&public), print(&private)),
+            ("2ce9ed35d326f16c".to_owned(), "a76fedf6848637d5".to_owned())
+        );
+        // Whatever size is asked for, as under kees.
+        assert_eq!(of("mail_private", "a<b@c>", 4096), private);
+        assert_ne!(of("mail_public", "other<b@c>", 2048), public);
+        let password = derive("mail", "kind=DYNAMIC,type=PASSWORD,size=128");
+        assert_eq!(Ok(of("mail_password", "a<b@c>", 2048)), password);
+        let named = of("mail_public", "mail<mail@local.invalid>", 2048);
+        assert_eq!(derive("mail_public", "kind=REFERENCE,type=GPG"), Ok(named));
+        assert_eq!(derive("mail_password", "kind=REFERENCE,type=GPG"), password);
     }
 
     #[test]

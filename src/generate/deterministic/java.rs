@@ -5,7 +5,7 @@
 
 use num_bigint::BigUint;
 
-const ALPHABET: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+use crate::generate::BASE62;
 
 struct Random(u64);
 
@@ -62,7 +62,7 @@ pub(super) fn random(name: &str, bits: u16) -> Vec<u8> {
 pub(super) fn password(name: &str, bits: u16) -> Vec<u8> {
     let integer = BigUint::from_bytes_be(&seeded(name).bytes(usize::from(bits)));
     let digits = integer.to_radix_be(62).into_iter().take(usize::from(bits / 8));
-    digits.map(|digit| ALPHABET[usize::from(digit)]).collect()
+    digits.map(|digit| BASE62[usize::from(digit)]).collect()
 }
 
 #[cfg(test)]

@@ -10,7 +10,8 @@ use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair as _};
 use num_bigint::BigUint;
 use num_integer::Integer as _;
 
-use crate::domain::{NamedCurve, SecretValue};
+use crate::domain::NamedCurve;
+use crate::generate::pair::Pair;
 
 use super::der::RsaNumbers;
 use super::primes::next_prime;
@@ -24,57 +25,44 @@ pub(super) enum KeyKind {
     Ed25519,
 }
 
-/// Both halves of a pair, in DER.
-#[derive(Debug)]
-pub(super) struct Pair {
-    pub(super) public: SecretValue,
-    pub(super) private: SecretValue,
-}
-
 /// Kees' local RSA keys have 2048 bits whatever was asked for.
 const RSA_PRIME_BITS: usize = 1024;
 
 /// A candidate for a P-256 or P-384 scalar is out of range once in 2^32 tries.
 const MOST_TRIES: usize = 8;
 
-impl Pair {
-    /// Derives the pair; `None` where the library refuses it.
-    pub(super) fn derive(kind: KeyKind, name: &str) -> Option<Self> {
-        match kind {
-            KeyKind::Rsa => Self::rsa(&mut Stream::new("RSA 2048", name)),
-            KeyKind::Ec(NamedCurve::P256) => Self::ec(&ECDH_P256, 32, &mut Stream::new("EC P-256", name)),
-            KeyKind::Ec(NamedCurve::P384) => Self::ec(&ECDH_P384, 48, &mut Stream::new("EC P-384", name)),
-            KeyKind::Ed25519 => Self::ed25519(&mut Stream::new("Ed25519", name)),
-        }
+/// Derives the pair; `None` where the library refuses it.
+pub(super) fn derive(kind: KeyKind, name: &str) -> Option<Pair> {
+    match kind {
+        KeyKind::Rsa => rsa(&mut Stream::new("RSA 2048", name)),
+        KeyKind::Ec(NamedCurve::P256) => ec(&ECDH_P256, 32, &mut Stream::new("EC P-256", name)),
+        KeyKind::Ec(NamedCurve::P384) => ec(&ECDH_P384, 48, &mut Stream::new("EC P-384", name)),
+        KeyKind::Ed25519 => ed25519(&mut Stream::new("Ed25519", name)),
     }
+}
 
-    fn new(public: &[u8], private: &[u8]) -> Self {
-        Self { public: SecretValue::new(public.to_vec()), private: SecretValue::new(private.to_vec()) }
-    }
+fn rsa(stream: &mut Stream) -> Option<Pair> {
+    let numbers = rsa_numbers(stream)?;
+    let (public, private) = (numbers.public_key(), numbers.private_key());
+    // The library checks the numbers of the private key against each other, and derives its public half.
+    let checked = rsa::KeyPair::from_pkcs8(&private).ok()?;
+    let derived: PublicKeyX509Der<'_> = checked.public_key().as_der().ok()?;
+    (derived.as_ref() == public.as_slice()).then(|| Pair::new(&public, &private))
+}
 
-    fn rsa(stream: &mut Stream) -> Option<Self> {
-        let numbers = rsa_numbers(stream)?;
-        let (public, private) = (numbers.public_key(), numbers.private_key());
-        // The library checks the numbers of the private key against each other, and derives its public half.
-        let checked = rsa::KeyPair::from_pkcs8(&private).ok()?;
-        let derived: PublicKeyX509Der<'_> = checked.public_key().as_der().ok()?;
-        (derived.as_ref() == public.as_slice()).then(|| Self::new(&public, &private))
-    }
+fn ec(algorithm: &'static agreement::Algorithm, length: usize, stream: &mut Stream) -> Option<Pair> {
+    let key = (0..MOST_TRIES)
+        .find_map(|_| agreement::PrivateKey::from_private_key(algorithm, &stream.take(length)).ok())?;
+    let private: Pkcs8V1Der<'_> = key.as_der().ok()?;
+    let public: PublicKeyX509Der<'_> = key.compute_public_key().ok()?.as_der().ok()?;
+    Some(Pair::new(public.as_ref(), private.as_ref()))
+}
 
-    fn ec(algorithm: &'static agreement::Algorithm, length: usize, stream: &mut Stream) -> Option<Self> {
-        let key = (0..MOST_TRIES)
-            .find_map(|_| agreement::PrivateKey::from_private_key(algorithm, &stream.take(length)).ok())?;
-        let private: Pkcs8V1Der<'_> = key.as_der().ok()?;
-        let public: PublicKeyX509Der<'_> = key.compute_public_key().ok()?.as_der().ok()?;
-        Some(Self::new(public.as_ref(), private.as_ref()))
-    }
-
-    fn ed25519(stream: &mut Stream) -> Option<Self> {
-        let key = Ed25519KeyPair::from_seed_unchecked(&stream.take(32)).ok()?;
-        let private = key.to_pkcs8v1().ok()?;
-        let public: PublicKeyX509Der<'_> = key.public_key().as_der().ok()?;
-        Some(Self::new(public.as_ref(), private.as_ref()))
-    }
+fn ed25519(stream: &mut Stream) -> Option<Pair> {
+    let key = Ed25519KeyPair::from_seed_unchecked(&stream.take(32)).ok()?;
+    let private = key.to_pkcs8v1().ok()?;
+    let public: PublicKeyX509Der<'_> = key.public_key().as_der().ok()?;
+    Some(Pair::new(public.as_ref(), private.as_ref()))
 }
 
 fn rsa_numbers(stream: &mut Stream) -> Option<RsaNumbers> {
@@ -113,6 +101,7 @@ mod tests {
     };
 
     use super::*;
+    use crate::domain::SecretValue;
 
     const MESSAGE: &[u8] = b"signed by one half, verified by the other";
 
@@ -124,7 +113,7 @@ mod tests {
 
     #[test]
     fn rsa_halves_match_and_never_change() {
-        let pair = Pair::derive(KeyKind::Rsa, "signingKey.v1").unwrap();
+        let pair = derive(KeyKind::Rsa, "signingKey.v1").unwrap();
         let key = rsa::KeyPair::from_pkcs8(pair.private.expose()).unwrap();
         assert_eq!(key.public_modulus_len(), 256);
         let mut signature = vec![0; 256];
@@ -146,7 +135,7 @@ mod tests {
             ),
             (NamedCurve::P384, &ECDSA_P384_SHA384_ASN1_SIGNING, p384, "86dd2594bd470f58"),
         ] {
-            let pair = Pair::derive(KeyKind::Ec(curve), "a").unwrap();
+            let pair = derive(KeyKind::Ec(curve), "a").unwrap();
             let key = EcdsaKeyPair::from_pkcs8(signing, pair.private.expose()).unwrap();
             let signature = key.sign(&SystemRandom::new(), MESSAGE).unwrap();
             let public = ParsedPublicKey::new(verifying, pair.public.expose()).unwrap();
@@ -157,7 +146,7 @@ mod tests {
 
     #[test]
     fn ed25519_halves_match_and_never_change() {
-        let pair = Pair::derive(KeyKind::Ed25519, "a").unwrap();
+        let pair = derive(KeyKind::Ed25519, "a").unwrap();
         let key = Ed25519KeyPair::from_pkcs8_maybe_unchecked(pair.private.expose()).unwrap();
         let public = ParsedPublicKey::new(&ED25519, pair.public.expose()).unwrap();
         public.verify_sig(MESSAGE, key.sign(MESSAGE).as_ref()).unwrap();
