@@ -9,6 +9,10 @@ use serde::{Deserialize, Serialize};
 
 pub use object_name::{AZURE, Alphabet, GCP, KUBERNETES, object_name, path_of};
 
+/// Whether the init container of this build derives OpenPGP keys in local mode: it takes the feature `gpg`. What the
+/// webhook admits is what its own build does, as for stores ([`StoreSettings::is_carried`]).
+pub const IS_GPG_CARRIED: bool = cfg!(feature = "gpg");
+
 /// Names of the environment variables.
 pub mod variable {
     /// `metadata.name`; kees has it too.
@@ -212,6 +216,22 @@ impl StoreSettings {
         }
     }
 
+    /// Why it cannot hold leases, where it cannot: an index is released only while the holder is still the one that was
+    /// looked at, and assigned only while it has none, whoever else is at work.
+    pub fn cannot_hold_leases(&self) -> Option<&'static str> {
+        match self {
+            Self::Kubernetes(_) | Self::DynamoDb(_) => None,
+            Self::Vault(settings) if settings.kv_version == 1 => {
+                Some("version 1 of Vault's KV engine has no check-and-set; use version 2")
+            }
+            Self::Vault(_) => None,
+            Self::Local(_) => Some("its values are derived from names"),
+            Self::SecretsManager(_) | Self::Ssm(_) | Self::Gcp(_) | Self::Azure(_) => Some(
+                "it cannot delete a value only while it is the expected one; use dynamodb, kubernetes or vault",
+            ),
+        }
+    }
+
     /// Whether this build can read it: each kind has a Cargo feature of its own. All of them are known to the
     /// configuration and to the injection, and the init container refuses by name what it does not carry.
     pub fn is_carried(&self) -> bool {
@@ -246,6 +266,34 @@ impl StoreSettings {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn leases_need_a_store_that_deletes_only_what_is_expected() {
+        let vault = |version| {
+            format!(
+                r#"{{"vault":{{"address":"https://vault:8200","mount":"secret","kvVersion":{version},"auth":{{"tokenFile":"/t"}}}}}}"#
+            )
+        };
+        for (text, told) in [
+            (r#"{"kubernetes":{}}"#, None),
+            (r#"{"dynamodb":{"table":"prod-kube-secret"}}"#, None),
+            (vault(2).as_str(), None),
+            (vault(1).as_str(), Some("use version 2")),
+            (r#"{"local":{}}"#, Some("derived from names")),
+            (r#"{"secretsmanager":{}}"#, Some("use dynamodb, kubernetes or vault")),
+            (r#"{"ssm":{}}"#, Some("use dynamodb, kubernetes or vault")),
+            (r#"{"gcp":{"project":"p"}}"#, Some("use dynamodb, kubernetes or vault")),
+            (
+                r#"{"azure":{"vaultUrl":"https://a.vault.azure.net"}}"#,
+                Some("use dynamodb, kubernetes or vault"),
+            ),
+        ] {
+            let settings: StoreSettings = serde_json::from_str(text).unwrap();
+            let why = settings.cannot_hold_leases();
+            assert_eq!(why.is_some(), told.is_some(), "{text}: {why:?}");
+            assert!(why.is_none_or(|why| told.is_some_and(|told| why.contains(told))), "{text}: {why:?}");
+        }
+    }
 
     #[test]
     fn settings_are_read_as_they_are_written() {

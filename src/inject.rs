@@ -16,6 +16,7 @@ mod containers;
 mod fetcher;
 pub mod manifest;
 mod parts;
+mod permission;
 mod plan;
 mod pod;
 mod references;
@@ -26,6 +27,7 @@ mod views;
 
 pub use changes::{Change, Reason, to_json_patch};
 pub use fetcher::KEES_INIT_CONTAINER;
+pub use permission::Refusal;
 pub use plan::{Denial, DenialKind, Plan, Skipped, Verdict, plan};
 pub use pod::{MIRROR_ANNOTATION, Pod, UnreadablePod};
 pub use settings::{

@@ -3,56 +3,33 @@
 
 use super::containers::{self, Target};
 use super::fetcher::STORE_TOKEN;
+use super::permission::Refusal;
 use super::plan::{DenialKind, Findings, Planner};
-use super::settings::{KubernetesVersion, NamePattern};
-use crate::domain::{
-    ContainerName, Delivery, Family, KubernetesTarget, LocalMode, RequestName, StoragePrefix,
-};
+use super::settings::KubernetesVersion;
+use crate::domain::{ContainerName, Delivery, Family, KubernetesTarget, LocalMode, RequestName};
 use crate::handover::StoreSettings;
 
 impl<'a> Planner<'a> {
     /// The store, if the operator's configuration allows what the pod asks of it.
     pub(super) fn check_allowed(&self, findings: &mut Findings<'_>) -> Option<&'a StoreSettings> {
-        const NOT_ALLOWED: DenialKind = DenialKind::NotAllowed;
-        let in_namespace =
-            |patterns: &[NamePattern]| patterns.iter().any(|pattern| pattern.matches(self.namespace));
-        let wanted = self.requests.injection.store.as_ref();
-        let store = self.settings.stores.find(wanted);
-        if let (None, Some(wanted)) = (store, wanted) {
-            let names = self.settings.stores.names();
-            let message = format!("{wanted} is not one of the configured stores: {names}");
-            findings.fault_of(DenialKind::InvalidAnnotation, Family::Inject, "store", message);
+        let (store, refusals) = self.settings.permit(self.namespace, self.requests);
+        for Refusal { kind, family, key, message } in refusals {
+            findings.fault_of(kind, family, &key, message);
         }
-        let mode = self.requests.storage.local_mode;
-        if mode != LocalMode::Remote && !in_namespace(&self.settings.local_mode.namespaces) {
-            let message = format!(
-                "{} gives predictable values, which the configuration (localMode.namespaces) does not allow in namespace {}",
-                mode.word(),
-                self.namespace
-            );
-            findings.fault_of(NOT_ALLOWED, Family::Init, "local-mode", message);
-        }
-        if mode != LocalMode::Local && matches!(store, Some(StoreSettings::Local(_))) {
-            for (family, name, why) in self.requests.underivable() {
-                findings.fault_of(DenialKind::InvalidAnnotation, family, name.as_str(), why.to_owned());
+        store.map(|(_, settings)| settings)
+    }
+
+    /// Who asks for a lease where none can be held still gets an index if somebody puts one there by hand.
+    pub(super) fn check_leases(&self, store: Option<&StoreSettings>, findings: &mut Findings<'_>) {
+        let Some(store) = store.filter(|_| self.requests.storage.local_mode != LocalMode::Local) else {
+            return;
+        };
+        if let Some(why) = store.cannot_hold_leases() {
+            let message = format!("keystow assigns no index in a store of kind {}: {why}", store.kind());
+            for lease in &self.requests.leases {
+                findings.warn_of(Family::Lease, lease.name.as_str(), &message);
             }
         }
-        let by_path = !matches!(store, Some(StoreSettings::Local(_) | StoreSettings::Kubernetes(_)));
-        let named = self.requests.storage.prefix.as_ref();
-        let rules = &self.settings.prefixes;
-        if !rules.is_empty() && self.requests.needs_init() && (by_path || named.is_some()) {
-            let root = StoragePrefix::ROOT;
-            let prefix = named.unwrap_or(&root);
-            let mut rules = rules.iter().filter(|rule| in_namespace(&rule.namespaces));
-            if !rules.any(|rule| rule.allow.iter().any(|allowed| prefix.is_within(allowed))) {
-                let message = format!(
-                    "the configuration (prefixes) does not allow {prefix} in namespace {}",
-                    self.namespace
-                );
-                findings.fault_of(NOT_ALLOWED, Family::Init, "storage-prefix", message);
-            }
-        }
-        store
     }
 
     pub(super) fn check_supported(&self, findings: &mut Findings<'_>) {

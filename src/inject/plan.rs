@@ -176,6 +176,7 @@ impl<'a> Planner<'a> {
 
     fn decide(&self, mut findings: Findings<'_>) -> Result<Verdict, Denial> {
         let store = self.check_allowed(&mut findings);
+        self.check_leases(store, &mut findings);
         self.check_supported(&mut findings);
         let all = containers::all(self.pod, self.names, self.requests.injection.init_position);
         self.check_names(&all, &mut findings);

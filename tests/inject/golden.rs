@@ -10,6 +10,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use keystow::config;
+use keystow::handover::IS_GPG_CARRIED;
 use keystow::inject::{Pod, Verdict, manifest, plan};
 use serde_json::Value;
 
@@ -108,4 +109,29 @@ fn every_pair_is_as_it_is_written() {
         try_one(name, &mut failures);
     }
     assert!(failures.is_empty(), "{}", failures.join("\n\n"));
+}
+
+#[test]
+fn a_build_admits_the_openpgp_keys_that_its_init_container_derives() {
+    let settings =
+        config::read("stores: {dev: {local: {}}}\nlocalMode: {namespaces: [demo]}\n").unwrap().offline();
+    for mode in ["false", "true"] {
+        let pod = serde_json::json!({
+            "metadata": { "annotations": {
+                "init.bsycorp.com/local-mode": mode,
+                "secret.bsycorp.com/mail_public": "kind=DYNAMIC,type=GPG,size=2048,userId=a<b@c>",
+            } },
+            "spec": { "containers": [{ "name": "app" }] },
+        })
+        .to_string();
+        let refused = match plan(&Pod::from_json(pod.as_bytes()).unwrap(), "demo", &settings) {
+            Ok(Verdict::Inject(_)) => None,
+            Ok(other) => panic!("{mode}: {other:?}"),
+            Err(denial) => Some(denial.messages.join("\n")),
+        };
+        assert_eq!(refused.is_none(), IS_GPG_CARRIED, "{mode}: {refused:?}");
+        if let Some(message) = refused {
+            assert!(message.ends_with("this build derives no GPG keys"), "{message}");
+        }
+    }
 }
