@@ -3,7 +3,8 @@
 //! | | hash key `secretName` (S) | attribute `secretValue` (S) |
 //! |---|---|---|
 //! | secret, resource | the path | the bytes in base64 |
-//! | lease | the path | the name of the pod, plain |
+//! | lease | the path | the name of the pod, plain; `namespace` and `uid` (S) beside it, which kees does not know |
+//! | claim of an index | the path | the index, plain |
 //!
 //! ```text
 //! get     ─▶ BatchGetItem, 100 keys a call, consistent; what it leaves out is asked for again
@@ -15,7 +16,7 @@
 //! ```
 //!
 //! Invariants: a group is there as a whole or not at all, and of many creators one wins; a value is deleted only as the
-//! expected one. Attributes besides these two are neither read nor written, and are nobody's mistake.
+//! expected one. Attributes besides these are neither read nor written, and are nobody's mistake.
 //!
 //! Deliberately absent: creating the table. What it costs and who may read it is the operator's choice.
 
@@ -41,7 +42,7 @@ use super::{
 };
 use crate::domain::{SecretValue, StoragePath};
 use crate::handover::{AwsSettings, DynamoDbSettings};
-use item::{KEY, VALUE};
+use item::KEY;
 
 /// Keys of one BatchGetItem, and items of one TransactWriteItems: the service takes no more.
 const BATCH: usize = 100;
@@ -49,6 +50,8 @@ const BATCH: usize = 100;
 const FRUITLESS: u32 = 5;
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 
+/// Of an item, what is read.
+const READ: &str = "#secretName, #secretValue, #namespace, #uid, #cluster";
 const ABSENT: &str = "attribute_not_exists(secretName)";
 
 /// A table.
@@ -166,7 +169,8 @@ impl DynamoDb {
         let request = KeysAndAttributes::builder()
             .set_keys(Some(keys.to_vec()))
             .consistent_read(true)
-            .projection_expression(format!("{KEY}, {VALUE}"))
+            .projection_expression(READ)
+            .set_expression_attribute_names(Some(item::names(READ)))
             .build()
             .map_err(|error| Fault::invalid(error.to_string()))?;
         let call =
@@ -275,15 +279,14 @@ impl DynamoDb {
 
     async fn delete_if(&self, address: &Address, expected: &SecretValue) -> Result<Deleted, StoreError> {
         item::check_key(&address.path)?;
-        let mut item = item::write(address, expected)?;
-        let (Some(key), Some(expected)) = (item.remove(KEY), item.remove(VALUE)) else {
-            return Err(StoreError::invalid(&address.path, "it has no key"));
-        };
+        let (condition, values) = item::is_still(address, &item::write(address, expected)?);
+        let key = item::key(address.path.to_string());
         let call = |client: Arc<Client>| {
-            let delete = client.delete_item().table_name(&self.table).key(KEY, key.clone());
+            let delete = client.delete_item().table_name(&self.table).set_key(Some(key.clone()));
             delete
-                .condition_expression(format!("{VALUE} = :expected OR {ABSENT}"))
-                .expression_attribute_values(":expected", expected.clone())
+                .condition_expression(&condition)
+                .set_expression_attribute_names(Some(item::names(&condition)))
+                .set_expression_attribute_values(Some(values.clone()))
                 .send()
         };
         match self.connection.call(call).await {

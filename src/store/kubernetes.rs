@@ -15,7 +15,9 @@
 //! Invariants: a group is in one Secret and comes in one write, so both halves are there or none; what was read is
 //! written only as long as it is what was read (`resourceVersion`, and the `uid` of what is deleted), so of many
 //! creators one wins and the others are told its values. What a Secret holds besides is not touched, and nothing that
-//! people made gets labels. A path is told from another by the annotation, and found by the name.
+//! people made gets labels. A path is told from another by the annotation, and found by the name. A new Secret with the
+//! holder of an index is owned by that pod, so that the cluster's garbage collector deletes it after the pod, also while
+//! no creator runs.
 //!
 //! Deliberately absent: proxies, since the API server is in the cluster; watching, since an init container reads once.
 
@@ -28,8 +30,8 @@ use std::sync::Arc;
 use futures::{StreamExt as _, stream};
 use kube::Config;
 
-use self::calls::{Api, Failure};
-use self::object::{Found, Place};
+use self::calls::{Api, Failure, Line};
+use self::object::{Found, Owner, Place};
 use super::{
     Address, Answer, Created, Deleted, OpenError, Outcomes, Store, StoreError, Surroundings, whole_group,
 };
@@ -50,31 +52,47 @@ struct Secrets {
     api: Api,
 }
 
+/// An API server, for as many namespaces as are asked of it: all share its connections, and the token that is read anew
+/// when the old one is no longer taken. Clones are the same connection.
+#[derive(Debug, Clone)]
+pub struct Connection(Arc<Line>);
+
+impl Connection {
+    /// With the credentials of `config`. Nothing is contacted yet.
+    ///
+    /// # Errors
+    ///
+    /// When the credentials cannot be used.
+    pub fn new(config: Config) -> Result<Self, OpenError> {
+        let line = Line::new(config).map_err(|_| {
+            unusable(
+                "the credentials of the API server cannot be used; check the mounted service-account token, or KUBECONFIG",
+            )
+        })?;
+        Ok(Self(Arc::new(line)))
+    }
+
+    /// The Secret objects of a namespace.
+    ///
+    /// # Errors
+    ///
+    /// When the namespace cannot be one.
+    pub fn namespace(&self, namespace: &str) -> Result<Arc<dyn Store>, OpenError> {
+        let is_label = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+        if namespace.is_empty() || !namespace.bytes().all(is_label) {
+            return Err(unusable("POD_NAMESPACE is no name of a namespace; the webhook sets it"));
+        }
+        Ok(Arc::new(Secrets { api: Api::new(Arc::clone(&self.0), namespace) }))
+    }
+}
+
 /// Opens it with the credentials of the pod, or with those that `KUBECONFIG` names.
 pub(super) async fn open(surroundings: &Surroundings) -> Result<Arc<dyn Store>, OpenError> {
     let config = Config::infer().await.map_err(|_| {
         unusable("no API server is known: let the pod have its service-account token, or set KUBECONFIG")
     })?;
     let namespace = surroundings.namespace.as_ref().unwrap_or(&config.default_namespace).clone();
-    open_with(config, &namespace)
-}
-
-/// Opens it for whoever has credentials already.
-///
-/// # Errors
-///
-/// When the credentials cannot be used, or the namespace cannot be one.
-pub fn open_with(config: Config, namespace: &str) -> Result<Arc<dyn Store>, OpenError> {
-    let is_label = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
-    if namespace.is_empty() || !namespace.bytes().all(is_label) {
-        return Err(unusable("POD_NAMESPACE is no name of a namespace; the webhook sets it"));
-    }
-    let api = Api::new(config, namespace).map_err(|_| {
-        unusable(
-            "the credentials of the API server cannot be used; check the mounted service-account token, or KUBECONFIG",
-        )
-    })?;
-    Ok(Arc::new(Secrets { api }))
+    Connection::new(config)?.namespace(&namespace)
 }
 
 fn unusable(reason: &str) -> OpenError {
@@ -180,13 +198,16 @@ impl Secrets {
     }
 
     async fn create_group(&self, group: &[(Address, SecretValue)]) -> Result<Created, StoreError> {
+        let here = self.api.namespace();
+        let owner = group.first().and_then(|(address, value)| Owner::of(address, value, here));
         let group = Group::of(group)?;
         group.fits(0)?;
         let first = group.keys[0].0;
         for _ in 0..ATTEMPTS {
             let written = match self.api.get(&group.secret).await {
                 Err(Failure::Absent) => {
-                    self.api.create(&object::new(&group.secret, &group.object, &group.data())).await
+                    let new = object::new(&group.secret, &group.object, &group.data(), owner.as_ref());
+                    self.api.create(&new).await
                 }
                 Err(failure) => return Err(failure.at(first)),
                 Ok(found) => {
@@ -255,7 +276,7 @@ impl Secrets {
         let mut next = String::new();
         loop {
             let page = self.api.list(object::SELECTOR, &next).await?;
-            paths.extend(page.items.iter().filter_map(object::Listed::path));
+            paths.extend(page.paths());
             match page.next() {
                 None => return Ok(paths),
                 Some(token) => next = token.to_owned(),

@@ -1,7 +1,9 @@
-//! A store in memory for unit tests: holds values, and answers each address with scripted errors first.
+//! A store in memory for unit tests: holds values, and answers each address with scripted errors first. A slow one lets
+//! others run before and after each call does its work, so that futures can be interleaved and dropped there.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::{Address, Answer, Created, Deleted, Outcomes, Store, StoreError};
 use crate::domain::{SecretValue, StoragePath};
@@ -10,6 +12,8 @@ use crate::domain::{SecretValue, StoragePath};
 #[derive(Debug, Default)]
 pub(crate) struct Memory {
     state: Mutex<State>,
+    is_slow: bool,
+    requests: AtomicUsize,
 }
 
 #[derive(Debug, Default)]
@@ -28,9 +32,46 @@ impl Memory {
         memory
     }
 
+    pub(crate) fn slow() -> Self {
+        Self { is_slow: true, ..Self::default() }
+    }
+
+    /// What is stored, as text.
+    pub(crate) fn texts(&self) -> BTreeMap<String, String> {
+        let state = self.state.lock().unwrap();
+        let text = |value: &SecretValue| String::from_utf8(value.expose().to_vec()).unwrap();
+        state.values.iter().map(|(path, value)| (path.to_string(), text(value))).collect()
+    }
+
+    /// How many calls there were, of all kinds.
+    pub(crate) fn requests(&self) -> usize {
+        self.requests.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn remove(&self, path: &str) {
+        self.state.lock().unwrap().values.remove(&path_of(path));
+    }
+
+    /// Does the work of a call.
+    async fn work<T>(&self, work: impl FnOnce(&mut State) -> T + Send) -> T {
+        self.requests.fetch_add(1, Ordering::Relaxed);
+        if self.is_slow {
+            tokio::task::yield_now().await;
+        }
+        let done = work(&mut self.state.lock().unwrap());
+        if self.is_slow {
+            tokio::task::yield_now().await;
+        }
+        done
+    }
+
     pub(crate) fn put(&self, path: &str, value: &[u8]) {
         let path = path_of(path);
         self.state.lock().unwrap().values.insert(path, SecretValue::new(value.to_vec()));
+    }
+
+    pub(crate) fn take(&self, path: &str) {
+        self.state.lock().unwrap().values.remove(&path_of(path));
     }
 
     pub(crate) fn fail(&self, path: &str, error: impl FnOnce(String) -> StoreError) {
@@ -49,26 +90,29 @@ fn path_of(path: &str) -> StoragePath {
 }
 
 impl State {
+    fn fails(&mut self, path: &StoragePath) -> Result<(), StoreError> {
+        self.errors.get_mut(path).and_then(VecDeque::pop_front).map_or(Ok(()), Err)
+    }
+
     fn answer(&mut self, path: &StoragePath) -> Result<SecretValue, StoreError> {
-        if let Some(error) = self.errors.get_mut(path).and_then(VecDeque::pop_front) {
-            return Err(error);
-        }
+        self.fails(path)?;
         self.values.get(path).cloned().ok_or_else(|| StoreError::not_found(path, "in memory"))
     }
 }
 
 impl Store for Memory {
     fn get<'a>(&'a self, addresses: &'a [Address]) -> Answer<'a, Outcomes> {
-        Box::pin(async move {
-            let mut state = self.state.lock().unwrap();
+        Box::pin(self.work(move |state| {
             state.calls.push(addresses.len());
             addresses.iter().map(|address| (address.clone(), state.answer(&address.path))).collect()
-        })
+        }))
     }
 
     fn create<'a>(&'a self, group: &'a [(Address, SecretValue)]) -> Answer<'a, Result<Created, StoreError>> {
-        Box::pin(async move {
-            let mut state = self.state.lock().unwrap();
+        Box::pin(self.work(move |state| {
+            for (address, _) in group {
+                state.fails(&address.path)?;
+            }
             if group.iter().any(|(address, _)| state.values.contains_key(&address.path)) {
                 let theirs: Result<Vec<_>, _> =
                     group.iter().map(|(address, _)| state.answer(&address.path)).collect();
@@ -78,7 +122,7 @@ impl Store for Memory {
                 state.values.insert(address.path.clone(), value.clone());
             }
             Ok(Created::Ours)
-        })
+        }))
     }
 
     fn delete<'a>(
@@ -86,8 +130,8 @@ impl Store for Memory {
         address: &'a Address,
         expected: &'a SecretValue,
     ) -> Answer<'a, Result<Deleted, StoreError>> {
-        Box::pin(async move {
-            let mut state = self.state.lock().unwrap();
+        Box::pin(self.work(move |state| {
+            state.fails(&address.path)?;
             match state.values.get(&address.path) {
                 Some(value) if value != expected => Ok(Deleted::Changed),
                 _ => {
@@ -95,14 +139,13 @@ impl Store for Memory {
                     Ok(Deleted::Gone)
                 }
             }
-        })
+        }))
     }
 
     fn list<'a>(&'a self, prefix: &'a str) -> Answer<'a, Result<Vec<StoragePath>, StoreError>> {
-        Box::pin(async move {
-            let state = self.state.lock().unwrap();
+        Box::pin(self.work(move |state| {
             Ok(state.values.keys().filter(|path| path.as_str().starts_with(prefix)).cloned().collect())
-        })
+        }))
     }
 }
 

@@ -25,10 +25,13 @@ use crate::support::measured::simulated;
 use crate::support::servers::Moto;
 use crate::support::servers::moto::REGION;
 
-/// May do all that the three stores do. AWS knows no right to transactions, but moto does.
+/// May do all that the three stores do.
 const CREATOR: &str = "creator";
 /// Is known, and may do nothing.
 const STRANGER: &str = "stranger";
+
+/// AWS has no such action, and grants a transaction by those of what is in it. Moto has.
+const OF_MOTO_ALONE: &str = "dynamodb:TransactWriteItems";
 
 /// The rights of the roles.
 const ROLES: &[(&str, &[&str])] = &[
@@ -37,6 +40,19 @@ const ROLES: &[(&str, &[&str])] = &[
     ("init-dynamodb", &["dynamodb:BatchGetItem"]),
     ("init-secretsmanager", &["secretsmanager:BatchGetSecretValue", "secretsmanager:GetSecretValue"]),
     ("init-ssm", &["ssm:GetParameters"]),
+    (
+        "creator-dynamodb",
+        &["dynamodb:BatchGetItem", "dynamodb:PutItem", "dynamodb:Scan", "dynamodb:DeleteItem", OF_MOTO_ALONE],
+    ),
+    (
+        "creator-secretsmanager",
+        &[
+            "secretsmanager:BatchGetSecretValue",
+            "secretsmanager:GetSecretValue",
+            "secretsmanager:CreateSecret",
+        ],
+    ),
+    ("creator-ssm", &["ssm:GetParameters", "ssm:PutParameter"]),
 ];
 
 /// How long a request is held up while something else is done; less than the store waits.

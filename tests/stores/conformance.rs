@@ -7,6 +7,7 @@
 //! the case proves that it is refused, or what is left of the guarantee.
 
 pub(crate) mod cases;
+pub(crate) mod leases;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -34,11 +35,13 @@ pub(crate) struct Limits {
     /// Whether of many that create a pair at once exactly one is told that it is the creator. Where not, all are told
     /// the same values in the end.
     pub(crate) has_one_creator: bool,
+    /// Whether keystow keeps leases in it.
+    pub(crate) holds_leases: bool,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { longest_value: 1 << 18, has_one_creator: true }
+        Self { longest_value: 1 << 18, has_one_creator: true, holds_leases: true }
     }
 }
 
@@ -75,6 +78,8 @@ macro_rules! conformance {
             values_of_one_object_come_one_by_one,
             only_what_is_expected_is_deleted,
             a_lease_passes_from_pod_to_pod,
+            only_the_very_holder_is_released,
+            creators_give_each_pod_an_index_and_take_it_back,
             every_page_is_listed,
             a_stranger_is_denied,
             who_is_throttled_is_told_so_and_then_served,

@@ -15,7 +15,7 @@ use keystow::store::{Address, Created, Deleted, Store, StoreError};
 use serde_json::json;
 use tokio::sync::OnceCell;
 
-use crate::aws::documents::shown;
+use crate::aws::documents::{self, shown};
 use crate::aws::{Cloud, failure};
 use crate::conformance::{Asker, Limits, Subject, address, conformance, get, path, value};
 use crate::support::faults::answers::{dynamodb, dynamodb_exceeded};
@@ -131,6 +131,16 @@ async fn what_kees_wrote_is_read_and_what_we_write_kees_could_read() {
         let stored = table.client.get_item().table_name(TABLE).key("secretName", key).send().await.unwrap();
         assert_eq!(stored.item, Some(item(&path, text)));
     }
+    // Kees' init container looks for the name of its pod, and finds it.
+    let full = Address::lease(path("kees", "leases/snowflake.9"));
+    assert_eq!(store.create(&[(full.clone(), value("veza/web-2/8d4a/c1"))]).await, Ok(Created::Ours));
+    let key = AttributeValue::S(full.path.to_string());
+    let stored = table.client.get_item().table_name(TABLE).key("secretName", key).send().await.unwrap();
+    let mut expected = item(&full.path, "web-2");
+    for (name, text) in [("namespace", "veza"), ("uid", "8d4a"), ("cluster", "c1")] {
+        expected.insert(name.to_owned(), AttributeValue::S(text.to_owned()));
+    }
+    assert_eq!(stored.item, Some(expected));
     let group = [(address("kees", "key_private"), value("1")), (address("kees", "key_public"), value("2"))];
     assert_eq!(store.create(&group).await, Ok(Created::Ours));
     // Kees' lease, which has more attributes than ours, is deleted like ours.
@@ -316,4 +326,10 @@ async fn the_right_that_init_needs_is_enough() {
     assert_eq!(get(&store, &Address::value(at.clone())).await, Ok(value("1")));
     let denied = store.delete(&Address::value(at), &value("1")).await;
     assert!(matches!(denied, Err(StoreError::Denied { .. })), "{denied:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_creators_rights_suffice() {
+    let Some(table) = Table::start("the_creators_rights_suffice_for_dynamodb").await else { return };
+    documents::the_creators_rights_suffice(&table.cloud, "creator-dynamodb", true).await;
 }

@@ -12,7 +12,8 @@ use std::fs;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use keystow::store::{Store, kubernetes};
+use keystow::store::Store;
+use keystow::store::kubernetes::Connection;
 use kube::Config;
 use tempfile::TempDir;
 
@@ -60,7 +61,7 @@ impl Subject for Kubernetes {
                 let (line, config) = self.line("creator").await;
                 line.next(all, vec![throttled(1).into(); times]);
                 self.lines.lock().expect("no panic").push(line);
-                kubernetes::open_with(config, &self.namespace).expect("a store")
+                opened(config, &self.namespace)
             }
         }
     }
@@ -95,7 +96,7 @@ impl Kubernetes {
     }
 
     async fn open_as(&self, account: &str) -> Arc<dyn Store> {
-        kubernetes::open_with(self.config(account).await, &self.namespace).expect("a store")
+        opened(self.config(account).await, &self.namespace)
     }
 
     /// A line to the API server that does as it is told, and credentials that lead over it.
@@ -107,6 +108,11 @@ impl Kubernetes {
         config.root_cert = Some(vec![pem::parse(line.ca_pem()).expect("a CA").into_contents()]);
         (line, config)
     }
+}
+
+/// A store of a connection of its own.
+fn opened(config: Config, namespace: &str) -> Arc<dyn Store> {
+    Connection::new(config).expect("a connection").namespace(namespace).expect("a store")
 }
 
 /// As API Priority and Fairness says it: no Status, and the header.

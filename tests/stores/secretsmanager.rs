@@ -7,7 +7,7 @@ use keystow::domain::SecretValue;
 use keystow::handover::StoreSettings;
 use keystow::store::{Address, Created, Deleted, Store, StoreError};
 
-use crate::aws::documents::shown;
+use crate::aws::documents::{self, shown};
 use crate::aws::{BOUND, Cloud, STALL, failure};
 use crate::conformance::{Asker, Limits, Subject, address, conformance, get, value};
 use crate::support::faults::{Fault, Seen};
@@ -25,7 +25,7 @@ impl Subject for Secrets {
     }
 
     fn limits(&self) -> Limits {
-        Limits { longest_value: 65_536, ..Limits::default() }
+        Limits { longest_value: 65_536, holds_leases: false, ..Limits::default() }
     }
 }
 
@@ -190,4 +190,10 @@ async fn the_rights_that_init_needs_are_enough() {
     assert_eq!(get(&init, &at).await, Ok(value("1")));
     let denied = init.delete(&at, &value("1")).await;
     assert!(matches!(denied, Err(StoreError::Denied { .. })), "{denied:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_creators_rights_suffice() {
+    let Some((cloud, ..)) = start("the_creators_rights_suffice_for_secretsmanager").await else { return };
+    documents::the_creators_rights_suffice(&cloud, "creator-secretsmanager", false).await;
 }

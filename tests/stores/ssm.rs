@@ -7,7 +7,7 @@ use aws_sdk_ssm::types::ParameterType;
 use keystow::handover::StoreSettings;
 use keystow::store::{Address, Created, Deleted, Store, StoreError};
 
-use crate::aws::documents::shown;
+use crate::aws::documents::{self, shown};
 use crate::aws::{BOUND, Cloud, STALL, failure};
 use crate::conformance::{Asker, Limits, Subject, address, conformance, get, value};
 use crate::support::faults::answers::aws;
@@ -26,7 +26,7 @@ impl Subject for Parameters {
     }
 
     fn limits(&self) -> Limits {
-        Limits { longest_value: 8192, ..Limits::default() }
+        Limits { longest_value: 8192, holds_leases: false, ..Limits::default() }
     }
 }
 
@@ -156,4 +156,10 @@ async fn the_right_that_init_needs_is_enough() {
     assert_eq!(get(&init, &at).await, Ok(value("1")));
     let denied = init.delete(&at, &value("1")).await;
     assert!(matches!(denied, Err(StoreError::Denied { .. })), "{denied:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_creators_rights_suffice() {
+    let Some((cloud, ..)) = start("the_creators_rights_suffice_for_ssm").await else { return };
+    documents::the_creators_rights_suffice(&cloud, "creator-ssm", false).await;
 }

@@ -1,4 +1,7 @@
 //! Items of kees' table: what stands for an address and its value, and back.
+//!
+//! The holder of an index is a pod, `NAMESPACE/NAME/UID/CLUSTER`. Kees' programs look for the name alone, so that is the value,
+//! and what kees does not know is in attributes of their own. An item without all of them has kees' form.
 
 use std::collections::HashMap;
 
@@ -10,11 +13,15 @@ use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 
 use zeroize::Zeroizing;
 
-use crate::domain::{SecretValue, StoragePath};
+use crate::domain::{LeaseHolder, SecretValue, StoragePath};
 use crate::store::{Address, Entry, StoreError};
 
 pub(super) const KEY: &str = "secretName";
 pub(super) const VALUE: &str = "secretValue";
+/// Of the pod that holds an index.
+pub(super) const NAMESPACE: &str = "namespace";
+pub(super) const UID: &str = "uid";
+pub(super) const CLUSTER: &str = "cluster";
 
 /// The service's limits, in bytes.
 const LONGEST_KEY: usize = 2048;
@@ -50,34 +57,57 @@ pub(super) fn key_of(item: &Item) -> Option<String> {
     item.get(KEY)?.as_s().ok().cloned()
 }
 
+/// The attributes of a value.
+fn attributes(address: &Address, value: &SecretValue) -> Result<Vec<(&'static str, String)>, StoreError> {
+    if address.entry == Entry::Value {
+        return Ok(vec![(VALUE, STANDARD.encode(value.expose()))]);
+    }
+    if let Some(LeaseHolder::Pod { namespace, name, uid, cluster }) = LeaseHolder::read(value) {
+        return Ok(vec![(VALUE, name), (NAMESPACE, namespace), (UID, uid), (CLUSTER, cluster)]);
+    }
+    let text = std::str::from_utf8(value.expose()).ok().filter(|text| !text.contains('/'));
+    let text =
+        text.ok_or_else(|| StoreError::invalid(&address.path, "the holder of a lease has another form"))?;
+    Ok(vec![(VALUE, text.to_owned())])
+}
+
 /// The item of a value.
 pub(super) fn write(address: &Address, value: &SecretValue) -> Result<Item, StoreError> {
-    let text = match address.entry {
-        Entry::Value => STANDARD.encode(value.expose()),
-        Entry::Lease => String::from_utf8(value.expose().to_vec())
-            .map_err(|_| StoreError::invalid(&address.path, "the holder of a lease is no text"))?,
-    };
+    let attributes = attributes(address, value)?;
     let path = address.path.as_str();
-    if KEY.len() + path.len() + VALUE.len() + text.len() > LARGEST_ITEM {
+    let size: usize = attributes.iter().map(|(name, text)| name.len() + text.len()).sum();
+    if KEY.len() + path.len() + size > LARGEST_ITEM {
         let reason = format!("its value in base64 is longer than an item of DynamoDB, {LARGEST_ITEM} bytes");
         return Err(StoreError::invalid(path, reason));
     }
     let mut item = key(path.to_owned());
-    item.insert(VALUE.to_owned(), AttributeValue::S(text));
+    item.extend(attributes.into_iter().map(|(name, text)| (name.to_owned(), AttributeValue::S(text))));
     Ok(item)
 }
 
 /// The value of an item.
 pub(super) fn read(item: &Item, address: &Address) -> Result<SecretValue, StoreError> {
-    let Some(Ok(text)) = item.get(VALUE).map(AttributeValue::as_s) else {
+    let text = |name: &str| item.get(name).and_then(|value| value.as_s().ok()).map(String::as_str);
+    let Some(value) = text(VALUE) else {
         return Err(StoreError::invalid(&address.path, "its item has no text in the attribute secretValue"));
     };
     match address.entry {
-        Entry::Lease => Ok(SecretValue::new(text.clone().into_bytes())),
+        Entry::Lease => Ok(match (text(NAMESPACE), text(UID), text(CLUSTER)) {
+            (Some(namespace), Some(uid), Some(cluster)) => {
+                let holder = LeaseHolder::Pod {
+                    namespace: namespace.to_owned(),
+                    name: value.to_owned(),
+                    uid: uid.to_owned(),
+                    cluster: cluster.to_owned(),
+                };
+                holder.to_value()
+            }
+            _ => SecretValue::new(value.as_bytes().to_vec()),
+        }),
         Entry::Value => {
             // The usual tools break lines.
             let unbroken: Zeroizing<Vec<u8>> =
-                Zeroizing::new(text.bytes().filter(|byte| !byte.is_ascii_whitespace()).collect());
+                Zeroizing::new(value.bytes().filter(|byte| !byte.is_ascii_whitespace()).collect());
             BASE64.decode(&*unbroken).map(SecretValue::new).map_err(|_| {
                 StoreError::invalid(
                     &address.path,
@@ -86,6 +116,31 @@ pub(super) fn read(item: &Item, address: &Address) -> Result<SecretValue, StoreE
             })
         }
     }
+}
+
+/// The attributes of an expression, by what it calls them: it takes none of DynamoDB's own words, and no name that it
+/// does not use.
+pub(super) fn names(expression: &str) -> HashMap<String, String> {
+    let name = |name: &str| (format!("#{name}"), name.to_owned());
+    let all = [KEY, VALUE, NAMESPACE, UID, CLUSTER].into_iter().map(name);
+    all.filter(|(placeholder, _)| expression.contains(placeholder)).collect()
+}
+
+/// The condition that an item is still this one, or none, with the values in it.
+pub(super) fn is_still(address: &Address, item: &Item) -> (String, Item) {
+    let mut parts = Vec::new();
+    let mut values = Item::new();
+    for name in [VALUE, NAMESPACE, UID, CLUSTER] {
+        if let Some(value) = item.get(name) {
+            parts.push(format!("#{name} = :{name}"));
+            values.insert(format!(":{name}"), value.clone());
+        }
+    }
+    if address.entry == Entry::Lease && !item.contains_key(UID) {
+        let is_absent = |name| format!("attribute_not_exists(#{name})");
+        parts.push(format!("({})", [NAMESPACE, UID, CLUSTER].map(is_absent).join(" OR ")));
+    }
+    (format!("({}) OR attribute_not_exists(#{KEY})", parts.join(" AND ")), values)
 }
 
 #[cfg(test)]
@@ -110,6 +165,43 @@ mod tests {
             assert_eq!(written[KEY], AttributeValue::S("/db".to_owned()));
             assert_eq!(read(&written, &address(entry)), Ok(value.clone()));
         }
+    }
+
+    #[test]
+    fn a_holder_is_what_kees_reads_and_what_it_does_not_know() {
+        let lease = address(Entry::Lease);
+        let value = SecretValue::new(b"veza/web-0/8d4a/c1".to_vec());
+        let written = write(&lease, &value).unwrap();
+        for (name, text) in [(VALUE, "web-0"), (NAMESPACE, "veza"), (UID, "8d4a"), (CLUSTER, "c1")] {
+            assert_eq!(written[name], AttributeValue::S(text.to_owned()));
+        }
+        assert_eq!(read(&written, &lease), Ok(value));
+        // Of an item that somebody else wrote, these attributes mean something only together.
+        let mut half = written.clone();
+        half.remove(UID);
+        assert_eq!(read(&half, &lease), Ok(SecretValue::new(b"web-0".to_vec())));
+        for wrong in ["a/b", "a/b/c", "/"] {
+            let refused = write(&lease, &SecretValue::new(wrong.into()));
+            assert!(matches!(refused, Err(StoreError::Invalid { .. })), "{wrong}");
+        }
+        let slashes = address(Entry::Value);
+        assert_eq!(write(&slashes, &SecretValue::new(b"veza/web-0/8d4a/c1".to_vec())).unwrap().len(), 2);
+    }
+
+    #[test]
+    fn a_condition_tells_a_holder_from_a_namesake() {
+        let condition = |entry, text: &str| {
+            let address = address(entry);
+            let item = write(&address, &SecretValue::new(text.into())).unwrap();
+            let (condition, values) = is_still(&address, &item);
+            (condition, values.len())
+        };
+        let gone = "OR attribute_not_exists(#secretName)";
+        let full = "(#secretValue = :secretValue AND #namespace = :namespace AND #uid = :uid AND #cluster = :cluster)";
+        assert_eq!(condition(Entry::Lease, "veza/web-0/8d4a/c1"), (format!("{full} {gone}"), 4));
+        let kees = "(#secretValue = :secretValue AND (attribute_not_exists(#namespace) OR attribute_not_exists(#uid) OR attribute_not_exists(#cluster)))";
+        assert_eq!(condition(Entry::Lease, "web-0"), (format!("{kees} {gone}"), 1));
+        assert_eq!(condition(Entry::Value, "web-0"), (format!("(#secretValue = :secretValue) {gone}"), 1));
     }
 
     #[test]

@@ -14,6 +14,7 @@
 
 use std::error::Error as StdError;
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::header::{ACCEPT, CONTENT_TYPE, RETRY_AFTER};
@@ -34,6 +35,8 @@ const CONNECT_WITHIN: Duration = Duration::from_secs(5);
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 /// Entries of a page.
 const PAGE: usize = 500;
+/// Who writes, as `metadata.managedFields` tells people.
+const MANAGER: &str = "fieldManager=keystow";
 const JSON: &str = "application/json";
 const MERGE_PATCH: &str = "application/merge-patch+json";
 const METADATA: &str = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1";
@@ -104,27 +107,52 @@ struct Call<'c> {
     right: (&'static str, Option<&'c str>),
 }
 
-/// Secret objects of one namespace.
-pub(super) struct Api {
+/// The client of an API server, and what it is made anew from.
+pub(super) struct Line {
     config: Config,
-    namespace: String,
     client: Mutex<Client>,
 }
 
-impl fmt::Debug for Api {
+impl fmt::Debug for Line {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // The configuration may hold a token.
-        f.debug_struct("Api").field("namespace", &self.namespace).finish_non_exhaustive()
+        f.debug_struct("Line").field("server", &self.config.cluster_url).finish_non_exhaustive()
     }
 }
 
-impl Api {
-    pub(super) fn new(mut config: Config, namespace: &str) -> Result<Self, kube::Error> {
+impl Line {
+    pub(super) fn new(mut config: Config) -> Result<Self, kube::Error> {
         config.proxy_url = None;
         config.default_retry = false;
         config.connect_timeout = Some(CONNECT_WITHIN);
         let client = Mutex::new(Client::try_from(config.clone())?);
-        Ok(Self { config, namespace: namespace.to_owned(), client })
+        Ok(Self { config, client })
+    }
+
+    async fn client(&self) -> Client {
+        self.client.lock().await.clone()
+    }
+
+    /// A client that reads the token as it is now: a client keeps one for a while, and the kubelet may have written
+    /// another.
+    async fn renewed(&self) -> Result<Client, Failure> {
+        let fresh = Client::try_from(self.config.clone())
+            .map_err(|error| Failure::away(format!("no new connection: {}", root_cause(&error))))?;
+        self.client.lock().await.clone_from(&fresh);
+        Ok(fresh)
+    }
+}
+
+/// Secret objects of one namespace.
+#[derive(Debug)]
+pub(super) struct Api {
+    line: Arc<Line>,
+    namespace: String,
+}
+
+impl Api {
+    pub(super) fn new(line: Arc<Line>, namespace: &str) -> Self {
+        Self { line, namespace: namespace.to_owned() }
     }
 
     pub(super) fn namespace(&self) -> &str {
@@ -146,7 +174,7 @@ impl Api {
     pub(super) async fn create(&self, body: &[u8]) -> Result<(), Failure> {
         let call = Call {
             method: Method::POST,
-            target: String::new(),
+            target: format!("?{MANAGER}"),
             accept: JSON,
             content_type: JSON,
             body,
@@ -158,7 +186,7 @@ impl Api {
     pub(super) async fn patch(&self, name: &str, body: &[u8]) -> Result<(), Failure> {
         let call = Call {
             method: Method::PATCH,
-            target: format!("/{name}"),
+            target: format!("/{name}?{MANAGER}"),
             accept: JSON,
             content_type: MERGE_PATCH,
             body,
@@ -193,15 +221,8 @@ impl Api {
     }
 
     async fn call<T: DeserializeOwned>(&self, call: &Call<'_>) -> Result<T, Failure> {
-        let client = self.client.lock().await.clone();
-        match self.bounded(&client, call).await {
-            Err(Failure::Unknown) => {
-                // The client keeps a token for a while; the kubelet may have written another.
-                let fresh = Client::try_from(self.config.clone())
-                    .map_err(|error| Failure::away(format!("no new connection: {}", root_cause(&error))))?;
-                self.client.lock().await.clone_from(&fresh);
-                self.bounded(&fresh, call).await
-            }
+        match self.bounded(&self.line.client().await, call).await {
+            Err(Failure::Unknown) => self.bounded(&self.line.renewed().await?, call).await,
             answer => answer,
         }
     }

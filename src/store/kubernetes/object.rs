@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
 use super::super::{Address, Entry, StoreError};
-use crate::domain::{SecretValue, StoragePath};
+use crate::domain::{LeaseHolder, SecretValue, StoragePath};
 use crate::handover::{KUBERNETES, object_name};
 
 /// The key of values that are no field.
@@ -131,10 +131,38 @@ fn encoded<'v>(data: &[(&'v str, &'v SecretValue)]) -> BTreeMap<&'v str, Option<
     data.iter().map(|(key, value)| (*key, Some(Encoded(value)))).collect()
 }
 
+/// The pod that a new Secret goes with.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Owner {
+    name: String,
+    uid: String,
+}
+
+impl Owner {
+    /// The holder of an index. One in another namespace is none: what has an owner that is not there is deleted at once.
+    pub(super) fn of(address: &Address, value: &SecretValue, here: &str) -> Option<Self> {
+        match (address.entry, LeaseHolder::read(value)) {
+            (Entry::Lease, Some(LeaseHolder::Pod { namespace, name, uid, .. })) if namespace == here => {
+                Some(Self { name, uid })
+            }
+            _ => None,
+        }
+    }
+}
+
 /// A new Secret.
-pub(super) fn new(name: &str, object: &StoragePath, data: &[(&str, &SecretValue)]) -> Zeroizing<Vec<u8>> {
+pub(super) fn new(
+    name: &str,
+    object: &StoragePath,
+    data: &[(&str, &SecretValue)],
+    owner: Option<&Owner>,
+) -> Zeroizing<Vec<u8>> {
     let labels: BTreeMap<_, _> = LABELS.into();
-    let metadata = json!({"name": name, "labels": labels, "annotations": {PATH: object.as_str()}});
+    let mut metadata = json!({"name": name, "labels": labels, "annotations": {PATH: object.as_str()}});
+    if let Some(Owner { name, uid }) = owner {
+        let pod = json!({"apiVersion": "v1", "kind": "Pod", "name": name, "uid": uid});
+        metadata["ownerReferences"] = json!([pod]);
+    }
     let rest = json!({"apiVersion": "v1", "kind": "Secret", "type": "Opaque", "metadata": metadata});
     write(rest, encoded(data))
 }
@@ -167,7 +195,9 @@ pub(super) fn preconditions(found: &Found) -> Zeroizing<Vec<u8>> {
 #[derive(Debug, Deserialize)]
 pub(super) struct Page {
     metadata: PageMetadata,
-    pub(super) items: Vec<Listed>,
+    /// Null where nothing is listed.
+    #[serde(default)]
+    items: Option<Vec<Listed>>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -177,6 +207,11 @@ struct PageMetadata {
 }
 
 impl Page {
+    /// The paths of what is listed.
+    pub(super) fn paths(&self) -> impl Iterator<Item = StoragePath> {
+        self.items.iter().flatten().filter_map(Listed::path)
+    }
+
     /// What the next page is asked for with.
     pub(super) fn next(&self) -> Option<&str> {
         self.metadata.next.as_deref().filter(|token| !token.is_empty())
@@ -185,7 +220,7 @@ impl Page {
 
 /// A Secret in a list.
 #[derive(Debug, Deserialize)]
-pub(super) struct Listed {
+struct Listed {
     metadata: ListedMetadata,
 }
 
@@ -198,7 +233,7 @@ struct ListedMetadata {
 
 impl Listed {
     /// The path that it is called after.
-    pub(super) fn path(&self) -> Option<StoragePath> {
+    fn path(&self) -> Option<StoragePath> {
         let path = StoragePath::read(self.metadata.annotations.get(PATH)?)?;
         (object_name(path.as_str(), KUBERNETES) == self.metadata.name).then_some(path)
     }
@@ -283,11 +318,33 @@ mod tests {
             json!({"metadata": {"resourceVersion": "7"}, "data": {"user": null}})
         );
         assert_eq!(text(preconditions(&found))["preconditions"], json!({"uid": "u", "resourceVersion": "7"}));
-        let made = text(new("db", &path("db"), &[("user", &secret)]));
+        let made = text(new("db", &path("db"), &[("user", &secret)], None));
         assert_eq!(made["data"], json!({"user": "aHVudGVyMg=="}));
         assert_eq!(made["metadata"]["annotations"], json!({"store.bsycorp.com/path": "/db"}));
         let selector = LABELS.map(|(key, value)| format!("{key}={value}")).join(",");
         assert_eq!(SELECTOR.replace("%2F", "/").replace("%3D", "=").replace("%2C", ","), selector);
+    }
+
+    #[test]
+    fn the_record_of_an_index_goes_with_its_pod() {
+        let (lease, other) = (Address::lease(path("leases/db.7")), Address::value(path("leases/db.7")));
+        let holder = value(b"veza/web-0/8d4a/c1");
+        let owner = Owner::of(&lease, &holder, "veza");
+        assert_eq!(owner, Some(Owner { name: "web-0".to_owned(), uid: "8d4a".to_owned() }));
+        let made = new("x", &path("x"), &[("value", &holder)], owner.as_ref());
+        let made: Value = serde_json::from_slice(&made).unwrap();
+        let pod = json!([{"apiVersion": "v1", "kind": "Pod", "name": "web-0", "uid": "8d4a"}]);
+        assert_eq!(made["metadata"]["ownerReferences"], pod);
+        for (address, value, here) in [
+            (&lease, &holder, "elsewhere"),
+            (&other, &holder, "veza"),
+            (&lease, &value(b"web-0"), "veza"),
+            (&lease, &value(b"7"), "veza"),
+        ] {
+            assert_eq!(Owner::of(address, value, here), None, "{address:?}");
+        }
+        let made: Value = serde_json::from_slice(&new("x", &path("x"), &[], None)).unwrap();
+        assert!(made["metadata"].get("ownerReferences").is_none());
     }
 
     #[test]
@@ -299,6 +356,15 @@ mod tests {
         assert_eq!(listed("veza--db", "/veza/db").path(), Some(path("veza/db")));
         assert_eq!(listed("veza--db", "/other/db").path(), None);
         assert_eq!(listed("veza--db", "/veza/../db").path(), None);
+    }
+
+    #[test]
+    fn a_page_with_nothing_on_it_has_no_paths() {
+        for items in [json!(null), json!([])] {
+            let page = json!({"metadata": {"resourceVersion": "7"}, "items": items});
+            let page: Page = serde_json::from_value(page).unwrap();
+            assert_eq!((page.paths().count(), page.next()), (0, None));
+        }
     }
 
     #[test]

@@ -11,6 +11,10 @@ use keystow::store::{Address, Created, Deleted, Store, StoreError};
 use super::{Asker, Subject, address, get, path, sorted, value};
 use crate::support::wait::until;
 
+pub(crate) use super::leases::{
+    creators_give_each_pod_an_index_and_take_it_back, only_the_very_holder_is_released,
+};
+
 /// Requests at once.
 const AT_ONCE: usize = 16;
 const CREATORS: usize = 50;
@@ -18,7 +22,7 @@ const CREATORS: usize = 50;
 const ENTRIES: usize = 2_500;
 const KIB: usize = 1024;
 /// How long may pass until somebody is served.
-const BOUND: Duration = Duration::from_secs(60);
+pub(super) const BOUND: Duration = Duration::from_secs(60);
 
 /// Creates a value at each path.
 pub(super) async fn create_all(store: &Arc<dyn Store>, paths: &[StoragePath]) {
@@ -198,7 +202,7 @@ pub(crate) async fn fifty_creators_of_a_pair_agree(subject: &impl Subject) {
     }
 }
 
-async fn until_created(store: &Arc<dyn Store>, group: &[(Address, SecretValue)]) -> Created {
+pub(super) async fn until_created(store: &Arc<dyn Store>, group: &[(Address, SecretValue)]) -> Created {
     let created = until(BOUND, || async {
         match store.create(group).await {
             Err(StoreError::Unavailable { .. }) => None,

@@ -4,10 +4,10 @@ use std::fs;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use keystow::store::{Address, Created, Store, StoreError, kubernetes};
+use keystow::store::{Address, Created, Store, StoreError};
 
 use super::rights::are_on_the_page;
-use super::{Kubernetes, throttled};
+use super::{Kubernetes, opened, throttled};
 use crate::conformance::{Asker, Subject as _, address, get, value};
 use crate::support::faults::{Answer, Fault, Faults, Seen, all, answers};
 
@@ -20,7 +20,7 @@ async fn behind(subject: &Kubernetes) -> (Arc<dyn Store>, Faults, Address) {
     let created = subject.open(Asker::Allowed).await.create(&[(at.clone(), value("1"))]).await;
     assert_eq!(created, Ok(Created::Ours));
     let (line, config) = subject.line("creator").await;
-    (kubernetes::open_with(config, &subject.namespace).unwrap(), line, at)
+    (opened(config, &subject.namespace), line, at)
 }
 
 fn answer(status: u16, body: &'static str) -> Fault {
@@ -161,7 +161,7 @@ async fn a_renewed_token_is_used_at_once_and_a_bad_one_is_denied() {
     let file = config.auth_info.token_file.clone().unwrap();
     let good = fs::read(&file).unwrap();
     fs::write(&file, "expired").unwrap();
-    let store = kubernetes::open_with(config, &subject.namespace).unwrap();
+    let store = opened(config, &subject.namespace);
     let error = get(&store, &at).await.unwrap_err();
     are_on_the_page(&error, &NAMES);
     assert!(matches!(&error, StoreError::Denied { reason, .. } if reason.contains("token")), "{error:?}");
@@ -179,7 +179,7 @@ async fn a_server_that_is_not_the_one_is_unavailable() {
     let mut other_name = subject.config("creator").await;
     other_name.tls_server_name = Some("other.example".to_owned());
     for config in [other_ca, other_name] {
-        let store = kubernetes::open_with(config, &subject.namespace).unwrap();
+        let store = opened(config, &subject.namespace);
         let error = get(&store, &address("faults", "token")).await.unwrap_err();
         assert!(
             matches!(&error, StoreError::Unavailable { reason, .. } if reason.contains("certificate")),

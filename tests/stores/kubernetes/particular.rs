@@ -185,3 +185,25 @@ async fn what_cannot_be_written_is_invalid() {
     assert_eq!(reason, format!("namespace {namespace} is being deleted, and takes nothing new"));
     assert_eq!(get(&store, &address(case, "fixed_user")).await, Ok(value("app")), "what is there is read");
 }
+
+#[tokio::test]
+async fn the_secret_of_an_index_is_owned_by_its_pod_and_a_claim_by_nobody() {
+    let Some(subject) = Kubernetes::start("the_secret_of_an_index_is_owned").await else { return };
+    let store = subject.open(Asker::Allowed).await;
+    let leases = keystow::domain::StoragePrefix::new("/veza/leases").unwrap();
+    let uid = "0b8e5d1c-9f0e-4a55-8f3f-2a9c6b1d7e42";
+    let own = format!("{}/web-0/{uid}/here", subject.namespace);
+    let pod = json!([{"apiVersion": "v1", "kind": "Pod", "name": "web-0", "uid": uid}]);
+    for (key, content, owners) in [
+        ("shard.3", own.as_str(), pod),
+        ("shard.4", "elsewhere/web-0/0b8e5d1c-9f0e-4a55-8f3f-2a9c6b1d7e42/here", Value::Null),
+        ("shard.5", "web-0", Value::Null),
+        ("shard.of-0b8e5d1c-9f0e-4a55-8f3f-2a9c6b1d7e42", "3", Value::Null),
+    ] {
+        let at = keystow::store::Address::lease(leases.join(key));
+        assert_eq!(store.create(&[(at.clone(), value(content))]).await, Ok(Created::Ours), "{key}");
+        let made = object(&subject, &format!("veza--leases--{key}")).await;
+        assert_eq!(made["metadata"]["ownerReferences"], owners, "{key}");
+        assert_eq!(get(&store, &at).await, Ok(value(content)));
+    }
+}
