@@ -35,7 +35,7 @@ use crate::handover::StoreSettings;
 use crate::store::{self, OpenError, Store};
 use crate::sysexits::{EX_CANTCREAT, EX_DATAERR, EX_IOERR, EX_NOINPUT, EX_SOFTWARE, EX_USAGE};
 
-use fetch::Source;
+use fetch::{Pod, Source};
 use render::Files;
 use wait::{Jitter, Waiting};
 
@@ -155,8 +155,9 @@ impl Program {
         // Opening asks at most the node, for what nobody configured; but a node may be slow to answer too.
         let opened = tokio::time::timeout_at(waiting.deadline(), self.source(&requests)).await;
         let source = opened.map_err(|_| fetch::not_opened(&requests, &self.settings.domain))??;
-        let pod = self.settings.surroundings.pod_name.as_deref();
-        let fetched = fetch::fetch(&requests, &self.settings.domain, &source, pod, waiting).await?;
+        let name = self.settings.surroundings.pod_name.clone();
+        let pod = name.map(|name| Pod { name, uid: self.settings.pod_uid.clone() });
+        let fetched = fetch::fetch(&requests, &self.settings.domain, &source, pod.as_ref(), waiting).await?;
         let files = render::render(&self.settings, &requests, &fetched)?;
         let written = self.write(files).await?;
         Ok(Summary {

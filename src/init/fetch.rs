@@ -25,6 +25,15 @@ use crate::sysexits::{EX_DATAERR, EX_NOPERM, EX_UNAVAILABLE, EX_USAGE};
 
 use super::wait::Waiting;
 
+/// The pod that asks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Pod {
+    /// `metadata.name`
+    pub(super) name: String,
+    /// `metadata.uid`, which tells it from pods of its name in other namespaces. Kees' manifests do not tell it.
+    pub(super) uid: Option<String>,
+}
+
 /// Where values come from.
 #[derive(Debug, Clone)]
 pub(super) enum Source {
@@ -130,7 +139,7 @@ pub(super) async fn fetch(
     requests: &Arc<Requests>,
     domain: &AnnotationDomain,
     source: &Source,
-    pod: Option<&str>,
+    pod: Option<&Pod>,
     waiting: Waiting,
 ) -> Result<Fetched, FetchError> {
     let wants = wants(requests);
@@ -162,7 +171,7 @@ pub(super) fn not_opened(requests: &Requests, domain: &AnnotationDomain) -> Fetc
 async fn derive_rest(
     requests: &Arc<Requests>,
     local: &Arc<Deterministic>,
-    pod: Option<&str>,
+    pod: Option<&Pod>,
     outcomes: &mut [Outcome],
 ) {
     let rest: Vec<usize> = outcomes
@@ -174,7 +183,7 @@ async fn derive_rest(
     if rest.is_empty() {
         return;
     }
-    let (requests, local, pod) = (Arc::clone(requests), Arc::clone(local), pod.map(str::to_owned));
+    let (requests, local, pod) = (Arc::clone(requests), Arc::clone(local), pod.map(|pod| pod.name.clone()));
     let indices = rest.clone();
     let derived = tokio::task::spawn_blocking(move || {
         let wants = wants(&requests);

@@ -46,6 +46,9 @@ pub struct Settings {
     pub deadline: Duration,
     /// What the store needs to know of the pod.
     pub surroundings: Surroundings,
+    /// The pod's UID, by which a lease's holder is told from pods of the same name in other namespaces. Absent in
+    /// kees' manifests, where names must do.
+    pub pod_uid: Option<String>,
     /// Where to leave the reason of a failure for `kubectl describe pod`.
     pub termination_log: PathBuf,
 }
@@ -245,6 +248,7 @@ impl Settings {
             file_mode: reader.file_mode(FileMode::OWNER),
             deadline: reader.deadline(DEADLINE),
             surroundings: reader.surroundings(),
+            pod_uid: reader.text(variable::POD_UID).map(str::to_owned),
             termination_log: termination_log(reader.environment),
         }
     }
@@ -362,6 +366,7 @@ mod tests {
             ("KEYSTOW_FILE_MODE", "0444"),
             ("KEYSTOW_DEADLINE", "1m30s"),
             ("POD_NAME", "web-0"),
+            ("POD_UID", "8d4a"),
             ("AWS_ROLE_ARN", "arn:aws:iam::123456789012:role/web"),
         ])
         .unwrap();
@@ -370,6 +375,7 @@ mod tests {
         assert_eq!(settings.outputs[0].leases_file, Path::new("/elsewhere/leases.properties"));
         assert_eq!((settings.file_mode, settings.deadline), (FileMode::ALL, Duration::from_secs(90)));
         assert_eq!(settings.surroundings.pod_name.as_deref(), Some("web-0"));
+        assert_eq!(settings.pod_uid.as_deref(), Some("8d4a"));
         let role = settings.surroundings.variables.get("AWS_ROLE_ARN").map(String::as_str);
         assert_eq!(role, Some("arn:aws:iam::123456789012:role/web"));
     }

@@ -155,10 +155,9 @@ async fn values_come_from_a_store() {
 
 #[tokio::test]
 async fn every_failure_has_its_code_and_its_words_and_writes_nothing() {
-    let gpg = "kind=DYNAMIC,type=GPG,size=2048,userId=a<b@c>";
     for (annotation, value, code, words) in [
         ("secret.bsycorp.com/a", "kind=BLAH", 64, "kind=BLAH is not one of"),
-        ("secret.bsycorp.com/a_private", gpg, 64, "cannot derive a GPG key"),
+        ("resource.bsycorp.com/a", "storageKey=b", 64, "cannot derive a resource"),
         ("inject.bsycorp.com/template.conf", "{{ secret.nope }}", 65, "template conf line 1"),
         ("resource.bsycorp.com/secret", "localModeValue=dmFsdWU=", 64, "take another name"),
     ] {
@@ -253,7 +252,7 @@ async fn no_value_is_told_to_anybody() {
     let mut said = Vec::new();
     for more in [
         ("secret.bsycorp.com/x", "kind=BLAH"),
-        ("secret.bsycorp.com/x_private", "kind=DYNAMIC,type=GPG,size=2048,userId=a<b@c>"),
+        ("resource.bsycorp.com/x", "storageKey=y"),
         ("inject.bsycorp.com/template.t", "{{ secret.a | int }}"),
         ("inject.bsycorp.com/template.t", "{{ secret[secret.a] }}"),
         // Not base64 because of a comma in it.
@@ -276,8 +275,7 @@ async fn no_value_is_told_to_anybody() {
     let source = Source::Local(Arc::clone(&program.local));
     let waiting = Waiting::new(Duration::ZERO, Box::new(|| 0.0));
     said.push(format!("{requests:?} {requests:#?} {source:?} {waiting:?}"));
-    let fetched =
-        fetch::fetch(&requests, &pod.settings.domain, &source, Some("web-0"), waiting).await.unwrap();
+    let fetched = fetch::fetch(&requests, &pod.settings.domain, &source, None, waiting).await.unwrap();
     let files = render::render(&pod.settings, &requests, &fetched).unwrap();
     said.extend([format!("{fetched:?} {files:?}"), format!("{:?}", program.local)]);
     let cut = &MARKER_BASE64[5..];

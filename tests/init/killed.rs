@@ -11,12 +11,13 @@ use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 use super::pod::{BOUND, Pod, Tree, gather, names, tree};
+use super::support::random::Random;
 
 /// How many runs are killed while they run, of those that exit by themselves when all is done.
 const KILLS: usize = 200;
@@ -29,35 +30,6 @@ const SWAPS: usize = 6;
 const SECRETS: [&str; 6] = ["app.token", "db_password", "db_user", "mail", "queue.password", "signing"];
 const VIEWS: [(&str, &[&str]); 2] =
     [("secret", &["app.token", "db_password", "db_user", "mail"]), ("other", &SECRETS)];
-
-/// Numbers that look random, from a seed (SplitMix64).
-struct Random(u64);
-
-impl Random {
-    fn new() -> Self {
-        let now = || SystemTime::now().duration_since(UNIX_EPOCH).expect("a clock").as_nanos() as u64;
-        let seed = std::env::var("KEYSTOW_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or_else(now);
-        // Shown by a run that fails.
-        #[allow(clippy::print_stdout, reason = "a seed is how a failure is seen again")]
-        {
-            println!("KEYSTOW_SEED={seed}");
-        }
-        Self(seed)
-    }
-
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut number = self.0;
-        number = (number ^ (number >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        number = (number ^ (number >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        number ^ (number >> 31)
-    }
-
-    /// Between nothing and `longest`.
-    fn time(&mut self, longest: Duration) -> Duration {
-        longest.mul_f64(self.next() as f64 / u64::MAX as f64)
-    }
-}
 
 /// The annotations of a version: the same names, other values of another length.
 fn annotations(version: usize) -> Vec<(String, String)> {

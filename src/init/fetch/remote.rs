@@ -2,13 +2,19 @@
 //!
 //! Each round asks for all that is still missing in one call, and for leases beside it. A round that meets
 //! something hopeless is the last one: the pod will not start, so its author learns of it now.
+//!
+//! ```text
+//! lease ─▶ the claim `of-UID` (keystow's creator) ─▶ the record of that index is ours ─▶ the index: two requests
+//!             │                                         └ there is none yet ─▶ it is waited for
+//!             └ no claim, no right to it, no UID ─▶ every index of the range, for one that has our name
+//! ```
 
 use std::time::Duration;
 
-use crate::domain::{LeaseRequest, Requests, SecretValue};
+use crate::domain::{LeaseClaim, LeaseHolder, LeaseRequest, Requests, SecretValue};
 use crate::store::{Address, Store, StoreError};
 
-use super::{Got, Outcome, Reason, Want};
+use super::{Got, Outcome, Pod, Reason, Want};
 use crate::init::wait::Waiting;
 
 /// Indices that are looked at first, and then at once: the lowest free one is assigned, so most are among the first.
@@ -20,7 +26,7 @@ struct Asking<'a> {
     requests: &'a Requests,
     wants: &'a [Want<'a>],
     store: &'a dyn Store,
-    pod: Option<&'a str>,
+    pod: Option<&'a Pod>,
 }
 
 /// The outcome of each want. With `absent_is_final` what the store does not have is `Ok(None)` at once, and is not
@@ -29,7 +35,7 @@ pub(super) async fn ask(
     requests: &Requests,
     wants: &[Want<'_>],
     store: &dyn Store,
-    pod: Option<&str>,
+    pod: Option<&Pod>,
     absent_is_final: bool,
     mut waiting: Waiting,
 ) -> Vec<Outcome> {
@@ -112,7 +118,52 @@ impl Asking<'_> {
     /// The index that belongs to our pod.
     async fn index_of(&self, request: &LeaseRequest) -> Result<i32, Reason> {
         let pod = self.pod.ok_or(Reason::NoPodName)?;
-        let holder = SecretValue::new(pod.as_bytes().to_vec());
+        if let Some(uid) = &pod.uid
+            && let Some(claimed) = self.claimed(request, uid).await?
+        {
+            match self.holder(request, claimed).await? {
+                Some(holder) if pod.is_holder(&holder) => return Ok(claimed),
+                // Another creator may have given it another one.
+                Some(_) => {}
+                None => return Err(no_index(request, pod)),
+            }
+        }
+        self.looked_for(request, pod).await
+    }
+
+    /// The index of the range that the creator has chosen for our pod, if it says so.
+    async fn claimed(&self, request: &LeaseRequest, uid: &str) -> Result<Option<i32>, StoreError> {
+        let claim = Address::lease(self.requests.lease_series(request).claim(uid));
+        match self.get(&claim).await {
+            Ok(value) => {
+                let index = LeaseClaim::read(&value).map(|claim| claim.index);
+                Ok(index.filter(|index| request.range.contains(index)))
+            }
+            Err(error @ StoreError::Unavailable { .. }) => Err(error),
+            // Who may not see the claim may see the indices.
+            Err(StoreError::NotFound { .. } | StoreError::Denied { .. } | StoreError::Invalid { .. }) => {
+                Ok(None)
+            }
+        }
+    }
+
+    /// What lies at an index, if anything does.
+    async fn holder(&self, request: &LeaseRequest, index: i32) -> Result<Option<SecretValue>, StoreError> {
+        let address = Address::lease(self.requests.lease_path(request, index));
+        match self.get(&address).await {
+            Ok(value) => Ok(Some(value)),
+            Err(StoreError::NotFound { .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn get(&self, address: &Address) -> Result<SecretValue, StoreError> {
+        let mut outcomes = self.store.get(std::slice::from_ref(address)).await;
+        outcomes.remove(address).unwrap_or_else(|| Err(silence(address.path.as_str())))
+    }
+
+    /// The index whose holder is our pod, looked for in the whole range.
+    async fn looked_for(&self, request: &LeaseRequest, pod: &Pod) -> Result<i32, Reason> {
         let mut indices = request.range.clone();
         let mut first_error = None;
         let mut count = FIRST_INDICES;
@@ -129,7 +180,7 @@ impl Asking<'_> {
             let outcomes = self.store.get(&addresses).await;
             for (index, address) in &some {
                 match outcomes.get(address) {
-                    Some(Ok(value)) if *value == holder => return Ok(*index),
+                    Some(Ok(value)) if pod.is_holder(value) => return Ok(*index),
                     Some(Ok(_) | Err(StoreError::NotFound { .. })) => {}
                     Some(Err(error)) => first_error = first_error.or_else(|| Some(error.clone())),
                     None => first_error = first_error.or_else(|| Some(silence(address.path.as_str()))),
@@ -138,8 +189,7 @@ impl Asking<'_> {
             count = MORE_INDICES;
         }
         // Where some index could not be looked at, ours may be that one.
-        let series = request.series().to_owned();
-        Err(first_error.map_or_else(|| Reason::NoIndex { series, pod: pod.to_owned() }, Reason::Store))
+        Err(first_error.map_or_else(|| no_index(request, pod), Reason::Store))
     }
 
     fn silent(&self, index: usize) -> StoreError {
@@ -159,6 +209,16 @@ impl Asking<'_> {
                 retry_after: None,
             })
         })
+    }
+}
+
+fn no_index(request: &LeaseRequest, pod: &Pod) -> Reason {
+    Reason::NoIndex { series: request.series().to_owned(), pod: pod.name.clone() }
+}
+
+impl Pod {
+    fn is_holder(&self, value: &SecretValue) -> bool {
+        LeaseHolder::read(value).is_some_and(|holder| holder.is(&self.name, self.uid.as_deref()))
     }
 }
 

@@ -26,7 +26,21 @@ fn pod() -> Arc<Requests> {
 
 async fn fetch_for(requests: &Arc<Requests>, source: &Source) -> Result<Fetched, FetchError> {
     let waiting = Waiting::new(Duration::from_secs(30), Box::new(|| 1.0));
-    fetch(requests, &AnnotationDomain::default(), source, Some("web-0"), waiting).await
+    fetch(requests, &AnnotationDomain::default(), source, Some(&web(None)), waiting).await
+}
+
+fn web(uid: Option<&str>) -> Pod {
+    Pod { name: "web-0".to_owned(), uid: uid.map(str::to_owned) }
+}
+
+/// The index of `node` for the pod web-0 of this UID, and how many addresses each call to the store asked for.
+async fn index_of(memory: Memory, uid: Option<&str>) -> (Result<i32, Reason>, Vec<usize>) {
+    let requests = requests(&[("lease.bsycorp.com/node", "kind=INDEX,rangeStart=0,rangeEnd=9")]);
+    let (memory, source) = remote(memory);
+    let waiting = Waiting::new(Duration::from_secs(1), Box::new(|| 1.0));
+    let fetched = fetch(&requests, &AnnotationDomain::default(), &source, Some(&web(uid)), waiting).await;
+    let index = fetched.map(|fetched| fetched.leases[0].1).map_err(|error| error.failures[0].reason.clone());
+    (index, memory.calls())
 }
 
 fn remote(memory: Memory) -> (Arc<Memory>, Source) {
@@ -166,6 +180,53 @@ async fn a_lease_is_the_index_that_our_pod_holds() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_the_creator_claimed_for_the_pod_is_looked_at_first() {
+    let records: [(&str, &[u8]); 3] = [
+        ("/leases/node.2", b"other/web-0/1111/c1"),
+        ("/leases/node.5", b"veza/web-0/8d4a/c1"),
+        ("/leases/node.of-8d4a", b"5@c1"),
+    ];
+    assert_eq!(index_of(Memory::with(&records), Some("8d4a")).await, (Ok(5), vec![1, 1]));
+    // Without a claim, or the right to see it, the whole range is looked at.
+    assert_eq!(index_of(Memory::with(&records[..2]), Some("8d4a")).await, (Ok(5), vec![1, 10]));
+    let memory = Memory::with(&records);
+    memory.fail("/leases/node.of-8d4a", denied);
+    assert_eq!(index_of(memory, Some("8d4a")).await, (Ok(5), vec![1, 10]));
+    // Kees' manifests tell no UID, so the name decides.
+    assert_eq!(index_of(Memory::with(&records), None).await, (Ok(2), vec![10]));
+    // A namesake's index is not ours, and kees' record of our name is.
+    let (found, _) = index_of(Memory::with(&records[..1]), Some("8d4a")).await;
+    assert!(matches!(found, Err(Reason::NoIndex { .. })), "{found:?}");
+    let kees = Memory::with(&[records[0], ("/leases/node.7", b"web-0")]);
+    assert_eq!(index_of(kees, Some("8d4a")).await.0, Ok(7));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_claim_alone_is_no_index() {
+    let claim: (&str, &[u8]) = ("/leases/node.of-8d4a", b"5@c1");
+    let (found, calls) = index_of(Memory::with(&[claim]), Some("8d4a")).await;
+    assert!(matches!(found, Err(Reason::NoIndex { .. })), "{found:?}");
+    assert!(calls.iter().all(|addresses| *addresses == 1), "it is at work on this one: {calls:?}");
+    // Where another pod has the index by now, the claim is out of date.
+    let memory = Memory::with(&[
+        claim,
+        ("/leases/node.5", b"veza/web-1/1111/c1"),
+        ("/leases/node.6", b"veza/web-0/8d4a/c1"),
+    ]);
+    assert_eq!(index_of(memory, Some("8d4a")).await, (Ok(6), vec![1, 1, 10]));
+    // One of a range that the annotation had before says nothing.
+    for text in [b"50".as_slice(), b"hunter2"] {
+        let memory =
+            Memory::with(&[("/leases/node.of-8d4a", text), ("/leases/node.6", b"veza/web-0/8d4a/c1")]);
+        assert_eq!(index_of(memory, Some("8d4a")).await, (Ok(6), vec![1, 10]));
+    }
+    let memory = Memory::with(&[claim, ("/leases/node.5", b"veza/web-0/8d4a/c1")]);
+    memory.fail("/leases/node.of-8d4a", unavailable);
+    let (found, _) = index_of(memory, Some("8d4a")).await;
+    assert!(matches!(found, Err(Reason::Store(StoreError::Unavailable { .. }))), "{found:?}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_lease_that_is_not_assigned_is_missing() {
     let requests = requests(&[("lease.bsycorp.com/node", "kind=INDEX,rangeStart=1,rangeEnd=3")]);
     let (_, source) = remote(Memory::with(&[("/leases/node.1", b"web-1")]));
@@ -206,8 +267,7 @@ async fn local_mode_needs_no_store() {
 
 #[tokio::test]
 async fn what_cannot_be_derived_is_named() {
-    let requests =
-        requests(&[("secret.bsycorp.com/key_private", "kind=DYNAMIC,type=GPG,size=2048,userId=a<b@c>")]);
+    let requests = requests(&[("secret.bsycorp.com/key", "kind=REFERENCE,type=GPG")]);
     let error = fetch_for(&requests, &Source::Local(Arc::default())).await.unwrap_err();
-    assert_eq!(error.failures[0].reason, Reason::Local(Underivable::Gpg));
+    assert_eq!(error.failures[0].reason, Reason::Local(Underivable::Half));
 }

@@ -27,6 +27,7 @@ fn settings(layout: Layout) -> Settings {
         file_mode: FileMode::OWNER,
         deadline: std::time::Duration::ZERO,
         surroundings: Default::default(),
+        pod_uid: None,
         termination_log: "/log".into(),
     }
 }

@@ -62,6 +62,7 @@ pub(super) fn read(label: &str, reader: &mut Reader<'_>) -> Settings {
         file_mode: reader.file_mode(FileMode::ALL),
         deadline: reader.deadline(default),
         surroundings: surroundings(reader),
+        pod_uid: None,
         termination_log: termination_log(reader.environment),
     }
 }
