@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! text ─▶ node (YAML with lines) ─▶ raw (right shapes, known names) ─▶ meant (true) ─▶ Configuration ─▶ Settings
-//!                                   └───────────── report: mistakes ────────┘            └─▶ effective YAML
+//!                                   └───────────── report: mistakes ────────┘            ├─▶ stores of the creator
+//!                                                                                        └─▶ effective YAML
 //! ```
 //!
 //! Invariants: what the API server or the kubelet would refuse of every pod later is refused here; reading never stops at
@@ -11,6 +12,7 @@
 //!
 //! Deliberately absent: secrets, of which the configuration has none.
 
+mod creator;
 mod effective;
 mod fetching;
 mod meant;
@@ -20,12 +22,16 @@ mod report;
 mod stores;
 mod version;
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
+use crate::domain::StoreName;
+use crate::handover::StoreSettings;
 use crate::inject::{KubernetesVersion, Settings};
 
+use creator::Identities;
 use raw::{Raw as _, RawFile};
 use report::{Place, Report};
 
@@ -41,6 +47,7 @@ pub struct Configuration {
     /// With the version that is assumed until the API server was asked, where it is to be.
     settings: Settings,
     kubernetes: Kubernetes,
+    identities: Identities,
 }
 
 /// Who says which version the cluster has.
@@ -85,6 +92,18 @@ impl Configuration {
     /// The settings where no cluster is at hand: `auto` is the default version there.
     pub fn offline(self) -> Settings {
         self.settings
+    }
+
+    /// All stores by name, as the creator opens them: with its own identity where `creator.identities` names one, else
+    /// with that of pods.
+    pub fn creator_stores(&self) -> BTreeMap<StoreName, StoreSettings> {
+        let stores = self.settings.stores.iter();
+        stores
+            .map(|(name, of_pods)| {
+                let settings = self.identities.get(name).map_or(of_pods, |identity| &identity.settings);
+                (name.clone(), settings.clone())
+            })
+            .collect()
     }
 
     /// The file with all defaults, for people and to be read again.

@@ -36,7 +36,7 @@ pub(super) fn yaml(configuration: &Configuration) -> Result<String, String> {
     if let Some(deadline) = &fetching.deadline {
         injection["deadline"] = json!(deadline);
     }
-    manifest::to_yaml(&json!({
+    let mut file = json!({
         "annotationDomain": settings.domain.as_str(),
         "layout": settings.layout.word(),
         "kubernetesVersion": configuration.kubernetes.to_string(),
@@ -44,7 +44,14 @@ pub(super) fn yaml(configuration: &Configuration) -> Result<String, String> {
         "stores": stores,
         "prefixes": prefixes,
         "localMode": {"namespaces": patterns(&settings.local_mode.namespaces)},
-    }))
+    });
+    let identities = configuration.identities.iter();
+    let identities: Map<String, Value> =
+        identities.map(|(store, identity)| (store.as_str().to_owned(), json!(identity.text))).collect();
+    if !identities.is_empty() {
+        file["creator"] = json!({"identities": identities});
+    }
+    manifest::to_yaml(&file)
 }
 
 fn patterns(patterns: &[NamePattern]) -> Vec<&str> {

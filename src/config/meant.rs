@@ -11,7 +11,7 @@ use super::raw::{
 };
 use super::report::{Place, Report};
 use super::{Configuration, Kubernetes};
-use super::{fetching, stores};
+use super::{creator, fetching, stores};
 use crate::domain::{AnnotationDomain, ImageReference, InvalidQuantity, Layout, Quantity, StoragePrefix};
 use crate::inject::{Fetching, KubernetesVersion, LocalModeRule, NamePattern, PrefixRule, Settings, Volume};
 
@@ -32,7 +32,9 @@ pub(super) fn file(raw: RawFile, report: &mut Report) -> Option<Configuration> {
         Field::Absent(place) => injection(RawInjection::absent(&place), report),
         Field::Wrong => None,
     };
+    let store_names = stores::names(&raw.stores);
     let stores = stores::read(raw.stores, report);
+    let identities = creator::read(raw.creator, store_names.as_deref(), stores.as_ref(), report);
     let prefixes = list(raw.prefixes).and_then(|(_, rules)| {
         let rules: Vec<_> = rules.into_iter().map(|rule| prefix_rule(rule?, report)).collect();
         rules.into_iter().collect::<Option<Vec<_>>>()
@@ -55,7 +57,7 @@ pub(super) fn file(raw: RawFile, report: &mut Report) -> Option<Configuration> {
         prefixes: prefixes?,
         local_mode: LocalModeRule { namespaces: namespaces? },
     };
-    Some(Configuration { settings, kubernetes })
+    Some(Configuration { settings, kubernetes, identities: identities? })
 }
 
 /// Text with a default and a rule.

@@ -50,6 +50,7 @@ raw! {
         stores: RawMap<Node> = "stores",
         prefixes: Vec<Option<RawPrefixRule>> = "prefixes",
         local_mode: RawLocalMode = "localMode",
+        creator: RawCreator = "creator",
     }
     /// How pods are injected.
     RawInjection {
@@ -83,6 +84,10 @@ raw! {
     /// Where local values are allowed.
     RawLocalMode {
         namespaces: Vec<Option<Listed>> = "namespaces",
+    }
+    /// What is the creator's alone.
+    RawCreator {
+        identities: RawMap<String> = "identities",
     }
     /// `dynamodb`.
     RawDynamoDb {

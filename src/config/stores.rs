@@ -27,6 +27,20 @@ const LONGEST_CERTIFICATES: usize = 16 * 1024;
 /// The store of who configures none.
 const CLUSTER: &str = "cluster";
 
+/// The names of all stores of the file, whatever else is wrong with them.
+pub(super) fn names(field: &Field<RawMap<Node>>) -> Option<Vec<String>> {
+    match field {
+        Field::Given(_, RawMap(entries)) => {
+            let names = entries.iter().map(|(name, ..)| name.clone());
+            let mut names: Vec<String> = names.filter(|name| name != DEFAULT).collect();
+            names.sort();
+            Some(names)
+        }
+        Field::Absent(_) => Some(vec![CLUSTER.to_owned()]),
+        Field::Wrong => None,
+    }
+}
+
 pub(super) fn read(field: Field<RawMap<Node>>, report: &mut Report) -> Option<Stores> {
     let (at, RawMap(entries)) = match field {
         Field::Given(place, map) => (place, map),
@@ -247,7 +261,7 @@ fn table(text: &str) -> Result<String, String> {
     obey(text, is_table, "a table's name: 3 to 255 letters, digits, `-`, `_` and `.`")
 }
 
-fn role_arn(text: &str) -> Result<String, String> {
+pub(super) fn role_arn(text: &str) -> Result<String, String> {
     let parts: Vec<&str> = text.splitn(6, ':').collect();
     let is_role = match parts[..] {
         ["arn", partition, "iam", "", account, role] => {
@@ -281,7 +295,7 @@ fn certificates(text: &str) -> Result<String, String> {
 }
 
 /// An account of Google Cloud.
-fn service_account(text: &str) -> Result<String, String> {
+pub(super) fn service_account(text: &str) -> Result<String, String> {
     let inner = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b':' | b'_');
     let is_account = text.split_once('@').is_some_and(|(name, domain)| {
         !name.is_empty() && name.bytes().all(inner) && domain.bytes().all(inner)

@@ -82,6 +82,97 @@ fn a_key_vault_speaks_tls() {
     );
 }
 
+/// Every kind of store that somebody logs in to.
+const STORES: &str = "stores:
+  default: cluster
+  cluster: {kubernetes: {}}
+  dev: {local: {}}
+  table: {dynamodb: {table: secrets, audience: sts, roleArn: 'arn:aws:iam::123456789012:role/pods'}}
+  manager: {secretsmanager: {audience: sts}}
+  parameters: {ssm: {audience: sts}}
+  chain: {ssm: {}}
+  by-role: {vault: {address: 'https://v', mount: kv, auth: {kubernetes: {role: pods, mount: k, audience: vault}}}}
+  by-jwt: {vault: {address: 'https://v', mount: kv, auth: {jwt: {role: pods, mount: j, audience: vault}}}}
+  by-file: {vault: {address: 'https://v', mount: kv, auth: {tokenFile: /token}}}
+  gcp: {gcp: {project: p}}
+  azure: {azure: {vaultUrl: 'https://a', clientId: pods}}
+";
+
+#[test]
+fn the_creator_is_somebody_else_in_stores_that_say_so() {
+    const ROLE: &str = "arn:aws:iam::123456789012:role/creator";
+    const ACCOUNT: &str = "creator@p.iam.gserviceaccount.com";
+    let identities = format!(
+        "creator:
+  identities: {{table: '{ROLE}', manager: '{ROLE}', parameters: '{ROLE}', by-role: creator, by-jwt: creator, gcp: {ACCOUNT}, azure: creator}}
+"
+    );
+    let configuration = read(&format!("{STORES}{identities}")).unwrap();
+    let pods = read(STORES).unwrap().creator_stores();
+    let creators = configuration.creator_stores();
+    assert_eq!(creators.len(), 11);
+    for (name, settings) in &creators {
+        let text = |settings: &StoreSettings| serde_json::to_string(settings).unwrap();
+        let (creator, pods) = (text(settings), text(&pods[name]));
+        if ["cluster", "dev", "chain", "by-file"].contains(&name.as_str()) {
+            assert_eq!(creator, pods);
+        } else {
+            assert!(creator.contains("creator") && !creator.contains("pods"), "{name}: {creator}");
+        }
+    }
+    // What pods are told is what the stores say.
+    let settings = configuration.offline();
+    assert!(settings.stores.iter().all(|(name, store)| pods[name] == *store));
+}
+
+#[test]
+fn without_identities_the_creator_is_who_pods_are() {
+    for none in ["", "creator: {}\n", "creator: {identities: {}}\n", "creator:\n  identities:\n"] {
+        let configuration = read(&format!("{STORES}{none}")).unwrap();
+        let creators = configuration.creator_stores();
+        assert!(configuration.offline().stores.iter().all(|(name, store)| creators[name] == *store));
+    }
+    assert_eq!(read("").unwrap().creator_stores().len(), 1);
+}
+
+#[test]
+fn an_identity_that_a_store_cannot_have_is_told() {
+    for (name, identity, words) in [
+        ("cluster", "a", "is of the kind kubernetes, where the creator is its own service account"),
+        ("dev", "a", "is of the kind local, where nobody logs in"),
+        ("by-file", "a", "logs in with a tokenFile, and so with no role"),
+        ("chain", "arn:aws:iam::123456789012:role/a", "is of a store without an audience"),
+        ("table", "creator", "`creator` is not a role such as arn:aws:iam::123456789012:role/NAME"),
+        ("manager", "arn:aws:iam::1:user/a", "is not a role such as"),
+        ("parameters", "''", "`` is not a role such as"),
+        ("by-role", "a b", "`a b` is not a name: it is empty, or has blanks in it"),
+        ("gcp", "creator", "`creator` is not a service account such as"),
+        ("azure", "''", "`` is not a name: it is empty"),
+        ("azure", "1", "1 is a number here: write it in quotes"),
+        ("tabel", "a", "is not one of the stores; did you mean table?"),
+        ("default", "cluster", "is not one of the stores: azure"),
+    ] {
+        let mistakes =
+            read(&format!("{STORES}creator: {{identities: {{{name}: {identity}}}}}\n")).unwrap_err();
+        assert_eq!(mistakes.len(), 1, "{name}: {mistakes:?}");
+        assert_eq!(mistakes[0].path, format!("/creator/identities/{name}"));
+        assert!(mistakes[0].message.contains(words), "{name}: {}", mistakes[0].message);
+    }
+}
+
+/// Whoever mends the store is then told of the identity, if that is wrong too.
+#[test]
+fn a_store_that_is_wrong_itself_is_known_by_its_name() {
+    let file = "stores: {prod: {dynamodb: {}}}\ncreator: {identities: {prod: a, prd: b}}\n";
+    assert_eq!(
+        told(file),
+        [
+            "1 /stores/prod/dynamodb/table: is missing: the table, such as prod-kube-secret",
+            "2 /creator/identities/prd: is not one of the stores; did you mean prod?",
+        ]
+    );
+}
+
 #[test]
 fn auto_is_the_default_version_where_nobody_can_be_asked() {
     let configuration = read("kubernetesVersion: auto").unwrap();
