@@ -4,8 +4,11 @@
 
 mod completions;
 mod core_dumps;
+mod create;
 mod init;
 mod inject;
+mod replica;
+mod start;
 mod webhook;
 
 use std::ffi::OsString;
@@ -15,8 +18,9 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory as _, Parser, Subcommand};
 
+use crate::config::Configuration;
 use crate::init::ENV_LABEL;
-use crate::sysexits::{EX_DATAERR, EX_IOERR, EX_NOINPUT, EX_SOFTWARE, EX_UNAVAILABLE, EX_USAGE};
+use crate::sysexits::{EX_DATAERR, EX_IOERR, EX_NOINPUT, EX_NOPERM, EX_SOFTWARE, EX_UNAVAILABLE, EX_USAGE};
 
 /// Gives Kubernetes pods all they need to get their secrets.
 ///
@@ -35,6 +39,7 @@ struct Arguments {
 enum Command {
     Inject(inject::Arguments),
     Init(init::Arguments),
+    Create(Box<create::Arguments>),
     Webhook(Box<webhook::Arguments>),
     Completions(completions::Arguments),
 }
@@ -67,6 +72,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Inject(arguments) => inject::run(&arguments),
         Command::Webhook(arguments) => webhook::run(*arguments),
         Command::Init(arguments) => init::run(&arguments),
+        Command::Create(arguments) => create::run(*arguments),
         Command::Completions(arguments) => completions::run(&arguments, &mut Arguments::command()),
     };
     match outcome {
@@ -88,6 +94,14 @@ fn as_kees(
         arguments.push("init".into());
     }
     arguments
+}
+
+/// Prints a configuration with all its defaults: what --check-config is for.
+fn check_configuration(configuration: &Configuration) -> Result<(), Failure> {
+    match configuration.to_yaml() {
+        Ok(yaml) => write_result(&yaml),
+        Err(reason) => Err(Failure::new(EX_SOFTWARE, format!("cannot write YAML: {reason}"))),
+    }
 }
 
 /// Writes a command's result.

@@ -18,6 +18,8 @@ use kube::{Client, Config};
 use thiserror::Error;
 
 pub use self::api_error::ApiError;
+#[cfg(feature = "kubernetes")]
+use crate::store::{OpenError, kubernetes::Connection};
 use crate::telemetry::chain;
 
 /// What the API server takes of an Event's note, in bytes.
@@ -74,6 +76,8 @@ pub enum ClusterError {
 #[derive(Clone)]
 pub struct Cluster {
     client: Client,
+    #[cfg(feature = "kubernetes")]
+    config: Config,
     namespace: String,
     lease: String,
     configuration: String,
@@ -96,7 +100,8 @@ impl Cluster {
             Some(name) => name.clone(),
             None => host_name().ok_or(ClusterError::Nameless)?,
         };
-        let client = Client::try_from(config).map_err(|error| ClusterError::Client(Box::new(error)))?;
+        let client =
+            Client::try_from(config.clone()).map_err(|error| ClusterError::Client(Box::new(error)))?;
         let pod = ObjectReference {
             api_version: Some("v1".to_owned()),
             kind: Some("Pod".to_owned()),
@@ -109,7 +114,28 @@ impl Cluster {
         let recorder = Recorder::new(client.clone(), reporter);
         let ClusterSettings { lease, configuration, .. } = settings.clone();
         let identity = format!("{replica}_{}", unique());
-        Ok(Self { client, namespace, lease, configuration, replica, identity, pod, recorder })
+        Ok(Self {
+            client,
+            #[cfg(feature = "kubernetes")]
+            config,
+            namespace,
+            lease,
+            configuration,
+            replica,
+            identity,
+            pod,
+            recorder,
+        })
+    }
+
+    /// Secret objects, with the same credentials.
+    ///
+    /// # Errors
+    ///
+    /// When a client cannot be made of them.
+    #[cfg(feature = "kubernetes")]
+    pub fn secrets(&self) -> Result<Connection, OpenError> {
+        Connection::new(self.config.clone())
     }
 
     /// Talks to the API server.

@@ -2,4 +2,9 @@
 //!
 //! Each runs on the leader alone, and each can be left out: what it needs of rights and memory is then not needed.
 
+mod bucket;
+pub mod create;
+mod event;
+mod listed;
+mod metadata;
 pub mod uninjected;

@@ -7,9 +7,10 @@
 //! | domain | [`domain`] | the standard library, `thiserror`, `zeroize`, `base64` |
 //! | plan | [`handover`], [`inject`], [`template`] | domain; serde, JSON Patch, YAML, templates, a digest; pure functions of values |
 //! | store | [`store`], [`generate`] | domain, handover; keys, SDKs, async |
-//! | runtime | [`certs`], [`cluster`], [`config`], [`controller`], [`init`], [`leader`], [`readiness`], [`shutdown`], [`sysexits`], [`telemetry`], [`webhook`] | all of those; servers and the system |
+//! | runtime | [`admin`], [`certs`], [`cluster`], [`config`], [`controller`], [`init`], [`leader`], [`readiness`], [`server`], [`shutdown`], [`sysexits`], [`telemetry`], [`webhook`] | all of those; servers and the system |
 //! | command line | [`cli`] | runtime, `clap` |
 
+pub mod admin;
 pub mod certs;
 pub mod cli;
 pub mod cluster;
@@ -23,6 +24,7 @@ pub mod inject;
 pub mod leader;
 mod metrics;
 pub mod readiness;
+pub mod server;
 pub mod shutdown;
 pub mod store;
 pub mod sysexits;

@@ -3,11 +3,12 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use super::{EX_UNAVAILABLE, EX_USAGE, Failure, core_dumps};
+use super::start::LogArguments;
+use super::{EX_UNAVAILABLE, Failure, core_dumps};
 use crate::domain::{SHORTEST_REFRESH, parse_duration};
 use crate::init::{self, InitError, Settings};
 use crate::shutdown;
-use crate::telemetry::{self, LogFormat, LogSettings};
+use crate::telemetry;
 
 /// Fetch a pod's secrets and write them: what the injected init container runs.
 ///
@@ -24,12 +25,8 @@ pub(super) struct Arguments {
     /// Stay, and renew the files this often (a duration such as 5m).
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     refresh: Option<Duration>,
-    /// The form of log lines: json or text.
-    #[arg(long, default_value_t, env = "KEYSTOW_LOG_FORMAT")]
-    log_format: LogFormat,
-    /// What is logged: a level (error, warn, info, debug), or levels by module.
-    #[arg(long, default_value = "info", env = "KEYSTOW_LOG")]
-    log: String,
+    #[command(flatten)]
+    log: LogArguments,
 }
 
 fn duration(text: &str) -> Result<Duration, String> {
@@ -38,12 +35,11 @@ fn duration(text: &str) -> Result<Duration, String> {
 }
 
 /// What a shell says of a process that SIGTERM has ended.
-const TERMINATED: u8 = 128 + 15;
+pub(super) const TERMINATED: u8 = 128 + 15;
 
 pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let guarded = core_dumps::forbid();
-    let log = LogSettings { format: arguments.log_format, filter: arguments.log.clone() };
-    telemetry::init(&log).map_err(|error| Failure::new(EX_USAGE, telemetry::chain(&error)))?;
+    arguments.log.begin()?;
     if let Err(error) = guarded {
         // A kernel that does not know it, or a sandbox that forbids it, is no reason to keep a pod from starting.
         tracing::warn!(%error, "cannot forbid dumps of this process' memory");

@@ -3,21 +3,21 @@
 mod cluster;
 
 use std::net::SocketAddr;
-use std::num::NonZero;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use self::cluster::{ClusterArguments, ManagedArguments, server_name};
-use super::{EX_SOFTWARE, EX_UNAVAILABLE, EX_USAGE, Failure, write_result};
+use super::start::{LogArguments, threads};
+use super::{EX_UNAVAILABLE, EX_USAGE, Failure, check_configuration};
 use crate::certs::CertificateSource;
 use crate::certs::clients::ClientSettings;
 use crate::certs::load::{CertPath, KeyPath};
 use crate::certs::managed::TimingError;
 use crate::controller::uninjected::Judge;
 use crate::domain::parse_duration;
+use crate::telemetry;
 use crate::telemetry::traces::{FINISH_WITHIN, Traces};
-use crate::telemetry::{self, LogFormat, LogSettings};
 use crate::webhook::injector::Injector;
 use crate::webhook::run::{RunError, Settings};
 use crate::{config, shutdown, webhook};
@@ -108,13 +108,8 @@ pub(super) struct Arguments {
     /// How long requests in flight may take after that.
     #[arg(long, value_name = "DURATION", default_value = "20s", value_parser = parse_duration)]
     grace: Duration,
-    /// The form of log lines: json or text.
-    #[arg(long, default_value_t, env = "KEYSTOW_LOG_FORMAT")]
-    log_format: LogFormat,
-    /// What is logged: a level (error, warn, info, debug, trace), or levels by module. Libraries are never logged below
-    /// warn: there they print requests, answers and tokens.
-    #[arg(long, default_value = "info", env = "KEYSTOW_LOG")]
-    log: String,
+    #[command(flatten)]
+    log: LogArguments,
     #[command(flatten)]
     cluster: ClusterArguments,
     #[command(flatten)]
@@ -125,22 +120,13 @@ pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
     let configuration =
         config::load(arguments.config.as_deref()).map_err(|error| Failure::new(EX_USAGE, error))?;
     if arguments.check_config {
-        let yaml = configuration.to_yaml();
-        let yaml =
-            yaml.map_err(|reason| Failure::new(EX_SOFTWARE, format!("cannot write YAML: {reason}")))?;
-        return write_result(&yaml);
+        return check_configuration(&configuration);
     }
-    let log = LogSettings { format: arguments.log_format, filter: arguments.log.clone() };
-    telemetry::init(&log).map_err(|error| Failure::new(EX_USAGE, telemetry::chain(&error)))?;
+    arguments.log.begin()?;
     let find_uninjected = arguments.find_uninjected;
     let settings = settings(arguments).map_err(|error| Failure::new(EX_USAGE, error))?;
     let traces = Traces::from_environment();
-    let threads = std::thread::available_parallelism().map_or(1, NonZero::get).min(MOST_THREADS);
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(threads)
-        .enable_all()
-        .build()
-        .map_err(|error| Failure::new(EX_UNAVAILABLE, format!("cannot start threads: {error}")))?;
+    let runtime = threads(MOST_THREADS)?;
     let ended = runtime.block_on(async {
         let shutdown =
             shutdown::on_signals().map_err(|error| Failure::new(EX_UNAVAILABLE, telemetry::chain(&error)))?;

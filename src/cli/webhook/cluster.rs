@@ -5,13 +5,9 @@ use std::time::Duration;
 use rustls::pki_types::ServerName;
 
 use crate::certs::managed::{ManagedSettings, Timing, TimingError};
+use crate::cli::replica::{ReplicaArguments, object_name};
 use crate::cluster::ClusterSettings;
-use crate::domain::{InvalidText, SecretName, parse_duration};
-
-/// The name of an object.
-fn object_name(text: &str) -> Result<String, InvalidText> {
-    SecretName::new(text).map(|name| name.as_str().to_owned())
-}
+use crate::domain::parse_duration;
 
 /// What a certificate can be for.
 pub(super) fn server_name(text: &str) -> Result<String, &'static str> {
@@ -21,19 +17,12 @@ pub(super) fn server_name(text: &str) -> Result<String, &'static str> {
     }
 }
 
-/// Who this replica is.
+/// What belongs to this replica, and to all of them.
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "In a cluster")]
 pub(super) struct ClusterArguments {
-    /// The namespace of keystow's own objects; that of the credentials where it is not given.
-    #[arg(long, value_name = "NAMESPACE", env = "POD_NAMESPACE", value_parser = object_name)]
-    namespace: Option<String>,
-    /// The name of this replica's Pod; the host's name where it is not given.
-    #[arg(long, value_name = "NAME", env = "POD_NAME", value_parser = object_name)]
-    pod_name: Option<String>,
-    /// The UID of this replica's Pod. With it, Events show in `kubectl describe pod`.
-    #[arg(long, value_name = "UID", env = "POD_UID")]
-    pod_uid: Option<String>,
+    #[command(flatten)]
+    replica: ReplicaArguments,
     /// The Lease whose holder renews certificates and looks for pods that were missed.
     #[arg(long, value_name = "NAME", default_value = "keystow-webhook", env = "KEYSTOW_LEASE", value_parser = object_name)]
     lease: String,
@@ -50,13 +39,7 @@ pub(super) struct ClusterArguments {
 
 impl ClusterArguments {
     pub(super) fn settings(self) -> ClusterSettings {
-        ClusterSettings {
-            namespace: self.namespace,
-            lease: self.lease,
-            configuration: self.webhook_configuration,
-            pod_name: self.pod_name,
-            pod_uid: self.pod_uid,
-        }
+        ClusterSettings { configuration: self.webhook_configuration, ..self.replica.settings(self.lease) }
     }
 }
 
