@@ -11,23 +11,30 @@ use super::tools::{Helm, helm_and_kubectl_or_skip, kustomize};
 /// Labels that Helm's users expect on objects, and kustomize's do not.
 const LABELS_OF_HELM: [&str; 2] = ["app.kubernetes.io/managed-by", "helm.sh/chart"];
 
+/// The pod templates of the webhook, and of the creator where it is there.
+fn templates(objects: &mut Objects) -> impl Iterator<Item = &mut Value> {
+    let deployments = objects.0.values_mut().filter(|object| object["kind"] == "Deployment");
+    deployments.map(|deployment| &mut deployment["spec"]["template"])
+}
+
 /// The chart's rendering without what it may have over kustomize's: two labels, and the annotation that rolls pods.
-fn without_what_is_helms(mut objects: Objects) -> Objects {
+pub(super) fn without_what_is_helms(mut objects: Objects) -> Objects {
     for object in objects.0.values_mut() {
         let labels = object["metadata"]["labels"].as_object_mut().expect("labels");
         for label in LABELS_OF_HELM {
             assert!(labels.remove(label).is_some(), "{label} is on every object of the chart");
         }
     }
-    let template = &mut objects.0.get_mut("Deployment/keystow-webhook").unwrap()["spec"]["template"];
-    let annotations = template["metadata"].as_object_mut().unwrap().remove("annotations").unwrap();
-    assert_eq!(annotations.as_object().unwrap().keys().collect::<Vec<_>>(), ["checksum/config"]);
+    for template in templates(&mut objects) {
+        let annotations = template["metadata"].as_object_mut().unwrap().remove("annotations").unwrap();
+        assert_eq!(annotations.as_object().unwrap().keys().collect::<Vec<_>>(), ["checksum/config"]);
+    }
     comparable(objects)
 }
 
 /// Kustomize's rendering without what it may have over the chart's: the Namespace, which Helm makes, and the hash in the
 /// ConfigMap's name, for which the chart has a checksum.
-fn without_what_is_kustomizes(mut objects: Objects) -> Objects {
+pub(super) fn without_what_is_kustomizes(mut objects: Objects) -> Objects {
     objects.0.remove("Namespace/keystow").expect("the namespace");
     let hashed =
         objects.of_kind("ConfigMap").map(|map| text(&map["metadata"]["name"]).to_owned()).next().unwrap();
@@ -36,11 +43,12 @@ fn without_what_is_kustomizes(mut objects: Objects) -> Objects {
     let mut map = objects.0.remove(&format!("ConfigMap/{hashed}")).unwrap();
     map["metadata"]["name"] = json!(name);
     objects.0.insert(format!("ConfigMap/{name}"), map);
-    let spec = &mut objects.0.get_mut("Deployment/keystow-webhook").unwrap()["spec"]["template"]["spec"];
-    let volumes = spec["volumes"].as_array_mut().unwrap();
-    let volume = volumes.iter_mut().find(|volume| volume["name"] == "config").unwrap();
-    assert_eq!(volume["configMap"]["name"], hashed);
-    volume["configMap"]["name"] = json!(name);
+    for template in templates(&mut objects) {
+        let volumes = template["spec"]["volumes"].as_array_mut().unwrap();
+        let volume = volumes.iter_mut().find(|volume| volume["name"] == "config").unwrap();
+        assert_eq!(volume["configMap"]["name"], hashed);
+        volume["configMap"]["name"] = json!(name);
+    }
     comparable(objects)
 }
 
@@ -49,10 +57,11 @@ fn without_what_is_kustomizes(mut objects: Objects) -> Objects {
 fn comparable(mut objects: Objects) -> Objects {
     let file = &mut objects.0.get_mut("ConfigMap/keystow-config").unwrap()["data"]["config.yaml"];
     *file = serde_saphyr::from_str(text(file)).unwrap();
-    let spec = &mut objects.0.get_mut("Deployment/keystow-webhook").unwrap()["spec"]["template"]["spec"];
-    for list in ["/volumes", "/containers/0/volumeMounts"] {
-        let list = spec.pointer_mut(list).and_then(Value::as_array_mut).unwrap();
-        list.sort_by_key(|element| text(&element["name"]).to_owned());
+    for template in templates(&mut objects) {
+        for list in ["/spec/volumes", "/spec/containers/0/volumeMounts"] {
+            let list = template.pointer_mut(list).and_then(Value::as_array_mut).unwrap();
+            list.sort_by_key(|element| text(&element["name"]).to_owned());
+        }
     }
     objects
 }
@@ -127,7 +136,8 @@ fn rights_and_token_follow_what_is_asked_for() {
 #[test]
 fn another_domain_is_everywhere() {
     let Some(helm) = Helm::or_skip("another_domain_is_everywhere") else { return };
-    let manifest = helm.manifest(&[r#"config.annotationDomain="secrets.example.com""#], "keystow");
+    let values = [r#"config.annotationDomain="secrets.example.com""#, "creator.enabled=true"];
+    let manifest = helm.manifest(&values, "keystow");
     assert!(!manifest.contains("bsycorp"), "{manifest}");
     let objects = Objects::read(&manifest);
     let webhook = objects.webhook();
@@ -142,11 +152,12 @@ fn another_domain_is_everywhere() {
         "{conditions}"
     );
     assert!(conditions.contains("['inject.secrets.example.com/enabled'] == 'false'"), "{conditions}");
-    let from = &objects.get("NetworkPolicy/keystow-webhook")["spec"]["ingress"][1]["from"][1];
-    assert_eq!(
-        from["namespaceSelector"]["matchLabels"],
-        json!({"inject.secrets.example.com/metrics": "true"})
-    );
+    for (policy, rule) in [("NetworkPolicy/keystow-webhook", 1), ("NetworkPolicy/keystow-creator", 0)] {
+        assert_eq!(
+            objects.get(policy)["spec"]["ingress"][rule]["from"][1]["namespaceSelector"]["matchLabels"],
+            json!({"inject.secrets.example.com/metrics": "true"})
+        );
+    }
     assert_eq!(
         keystow::config::read(objects.configuration()).unwrap().offline().domain.as_str(),
         "secrets.example.com"
@@ -156,7 +167,8 @@ fn another_domain_is_everywhere() {
 #[test]
 fn another_namespace_is_everywhere() {
     let Some(helm) = Helm::or_skip("another_namespace_is_everywhere") else { return };
-    let objects = Objects::read(&helm.manifest(&[r#"certificate.mode="certManager""#], "other"));
+    let values = [r#"certificate.mode="certManager""#, "creator.enabled=true"];
+    let objects = Objects::read(&helm.manifest(&values, "other"));
     for (name, object) in &objects.0 {
         let cluster_wide = ["ClusterRole", "MutatingWebhook"].iter().any(|kind| name.starts_with(kind));
         let expected = if cluster_wide { &Value::Null } else { &json!("other") };
@@ -368,7 +380,15 @@ fn monitoring_is_what_is_shipped_beside_the_chart() {
 #[test]
 fn the_program_knows_its_flags() {
     let Some(helm) = Helm::or_skip("the_program_knows_its_flags") else { return };
-    let output = Command::new(env!("CARGO_BIN_EXE_keystow")).args(["webhook", "--help"]).output().unwrap();
+    let lifetimes = r#"certificate.selfManaged={"caLifetime": "8760h", "leafLifetime": "720h"}"#;
+    for objects in [helm.render(&[lifetimes]), helm.render(&[r#"certificate.mode="existingSecret""#])] {
+        knows_its_flags("webhook", &objects.arguments());
+    }
+}
+
+/// Asserts that the arguments are the command and flags that it has.
+pub(super) fn knows_its_flags(command: &str, arguments: &[&str]) {
+    let output = Command::new(env!("CARGO_BIN_EXE_keystow")).args([command, "--help"]).output().unwrap();
     let help = String::from_utf8(output.stdout).unwrap();
     let known: BTreeSet<&str> = help
         .lines()
@@ -376,14 +396,10 @@ fn the_program_knows_its_flags() {
         .filter_map(|rest| rest.split(' ').next())
         .collect();
     assert!(known.contains("config"), "{help}");
-    let lifetimes = r#"certificate.selfManaged={"caLifetime": "8760h", "leafLifetime": "720h"}"#;
-    for objects in [helm.render(&[lifetimes]), helm.render(&[r#"certificate.mode="existingSecret""#])] {
-        let arguments = objects.arguments();
-        assert_eq!(arguments[0], "webhook");
-        for argument in &arguments[1..] {
-            let flag = argument.split('=').next().unwrap();
-            let is_known = flag.strip_prefix("--").is_some_and(|name| known.contains(name));
-            assert!(is_known, "{argument}");
-        }
+    assert_eq!(arguments[0], command);
+    for argument in &arguments[1..] {
+        let flag = argument.split('=').next().unwrap();
+        let is_known = flag.strip_prefix("--").is_some_and(|name| known.contains(name));
+        assert!(is_known, "{argument}");
     }
 }

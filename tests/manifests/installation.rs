@@ -71,7 +71,7 @@ impl Cluster {
     }
 
     /// A pod as the Deployment's controller would make it, admitted in keystow's namespace: by Pod Security, the quota and the priority.
-    async fn admits_the_webhooks_pod(&self, objects: &Objects) {
+    async fn admits_a_pod_of(&self, objects: &Objects, deployment: &str) {
         let labels =
             self.kubectl(&["get", "namespace", self.namespace, "-o", "jsonpath={.metadata.labels}"]).await;
         assert!(labels.contains(r#""pod-security.kubernetes.io/enforce":"restricted""#), "{labels}");
@@ -82,17 +82,18 @@ impl Cluster {
             ["patch", "resourcequota", "keystow-critical-pods", "--subresource=status", "--type=merge", "-p"];
         self.in_namespace(&[&quota[..], &[&status]].concat()).await;
 
-        let mut pod = objects.template().clone();
+        let template = &objects.get(&format!("Deployment/{deployment}"))["spec"]["template"];
+        let mut pod = template.clone();
         (pod["apiVersion"], pod["kind"]) = (json!("v1"), json!("Pod"));
         (pod["metadata"]["name"], pod["metadata"]["namespace"]) = (json!("by-hand"), json!(self.namespace));
         self.plane.kubectl(&["create", "--validate=strict", "-f", "-"], &pod.to_string()).await.unwrap();
         let stored = self.in_namespace(&["get", "pod", "by-hand", "-o", "json"]).await;
         let stored: Value = serde_json::from_str(&stored).unwrap();
         assert_eq!(stored["spec"]["priority"], 2_000_000_000);
-        // One token, in one container, and nothing that admission put beside it.
+        // Its tokens, in one container, and nothing that admission put beside them.
         assert_eq!(
             stored["spec"]["volumes"].as_array().unwrap().len(),
-            objects.template()["spec"]["volumes"].as_array().unwrap().len()
+            template["spec"]["volumes"].as_array().unwrap().len()
         );
         self.in_namespace(&["delete", "pod", "by-hand", "--grace-period=0", "--force"]).await;
     }

@@ -9,6 +9,7 @@
 mod support;
 
 mod chart;
+mod creator;
 mod installation;
 mod monitoring;
 mod objects;

@@ -1,15 +1,20 @@
 //! Alerts and dashboard: the metrics that they name exist, with the label values that they look for, and every alert has its
-//! section in the runbook.
+//! section in the runbook. So has every Event that the creator writes.
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
+use std::process::Stdio;
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde_json::{Value, json};
+use tokio::process::Command;
 
 use super::objects::text;
-use super::support::webhook::{Files, Webhook};
+use super::support::wait::until;
+use super::support::webhook::{Files, Webhook, get};
 use super::tools::shipped;
 
 /// Metrics of others: Prometheus itself, kube-state-metrics, the API server, the kubelet.
@@ -25,9 +30,15 @@ const OF_OTHERS: [&str; 6] = [
 /// Labels that keystow sets itself, whose values are closed sets.
 const OWN_LABELS: [&str; 3] = ["outcome", "reason", "step"];
 
-/// The page of metrics of a webhook that has just started, with all that the manifests ask for. No API server is there.
+const KEYSTOW: &str = env!("CARGO_BIN_EXE_keystow");
+
+/// How long a creator may take to serve its metrics.
+const BOUND: Duration = Duration::from_secs(60);
+
+/// The pages of metrics of a webhook and of a creator that have just started, with all that the manifests ask for. No API
+/// server is there.
 async fn page() -> String {
-    let files = Files::new(env!("CARGO_BIN_EXE_keystow"), "injection: {image: 'keystow:test'}\n");
+    let files = Files::new(KEYSTOW, "injection: {image: 'keystow:test'}\n");
     let kubeconfig = files.path("kubeconfig");
     let cluster = json!({"server": "https://127.0.0.1:1"});
     let text = json!({
@@ -38,7 +49,32 @@ async fn page() -> String {
     fs::write(&kubeconfig, text.to_string()).unwrap();
     let flags = ["--self-managed", "--find-uninjected", "--pod-name=any"];
     let environment = [("KUBECONFIG", kubeconfig.to_str().unwrap())];
-    Webhook::spawn(Arc::clone(&files), "log", &flags, &environment).await.metrics().await
+    let webhook = Webhook::spawn(Arc::clone(&files), "log", &flags, &environment).await;
+    webhook.metrics().await + &page_of_the_creator(&files, &kubeconfig).await
+}
+
+async fn page_of_the_creator(files: &Files, kubeconfig: &Path) -> String {
+    // Free a moment ago.
+    let admin: SocketAddr = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    // Killed by the kernel should this process be killed, and with its value otherwise.
+    let mut creator = Command::new("setpriv")
+        .args(["--pdeathsig", "KILL", "--", KEYSTOW, "create", "--pod-name=any", "--namespace=keystow"])
+        .arg(format!("--admin={admin}"))
+        .arg("--config")
+        .arg(files.path("config.yaml"))
+        .env("KUBECONFIG", kubeconfig)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap();
+    let page = until(BOUND, || {
+        let ended = creator.try_wait().unwrap();
+        assert!(ended.is_none(), "the creator ended: {ended:?}");
+        get(admin, "/metrics")
+    });
+    page.await.expect("the creator's metrics").1
 }
 
 /// A metric that an expression names, with what is asked of its labels.
@@ -168,6 +204,7 @@ async fn the_readme_has_every_metric() {
     let rows = readme.lines().filter_map(|line| line.strip_prefix("| `keystow_"));
     let told: Vec<&str> = rows.filter_map(|row| row.split(['{', '`']).next()).collect();
     let page = page().await;
+    // Both programs have some of them.
     let there: BTreeSet<&str> = page
         .lines()
         .filter(|line| !line.starts_with('#'))
@@ -227,4 +264,27 @@ fn every_alert_says_what_to_do() {
         }
         assert!(section.contains("```sh\n"), "Keystow{name} has no commands");
     }
+}
+
+/// What the creator writes beside pods, and what their authors then search the runbook for.
+const EVENTS: [&str; 8] = [
+    "SecretsGenerated",
+    "LeaseAssigned",
+    "SecretsWaiting",
+    "SecretsInvalid",
+    "SecretIncomplete",
+    "LeaseExhausted",
+    "LeaseConflict",
+    "LeaseUnsupported",
+];
+
+#[test]
+fn every_event_of_the_creator_says_what_to_do() {
+    let runbook = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/runbook.md")).unwrap();
+    let rows: Vec<&str> = runbook
+        .lines()
+        .filter_map(|line| line.strip_prefix("| `")?.split('`').next())
+        .filter(|word| EVENTS.contains(word))
+        .collect();
+    assert_eq!(rows, EVENTS, "the table of Events");
 }

@@ -52,6 +52,18 @@ fn mistakes_are_refused_in_plain_words() {
         (r#"findUninjected="yes""#, "at '/findUninjected': got string, want boolean"),
         (r#"networkPolicy.apiServerPorts=[]"#, "at '/networkPolicy/apiServerPorts': minItems"),
         (r#"extraArgs=["grace=10s"]"#, "at '/extraArgs/0'"),
+        ("creator.enable=true", "at '/creator': additional properties 'enable' not allowed"),
+        ("creator.replicas=0", "at '/creator/replicas': minimum: got 0, want 1"),
+        (r#"creator.secretNamespaces=["Demo"]"#, "at '/creator/secretNamespaces/0'"),
+        (r#"creator.secretNamespaces="demo""#, "at '/creator/secretNamespaces': got string, want array"),
+        (
+            r#"creator.tokens={"../prod": "a"}"#,
+            "at '/creator/tokens': additional properties '../prod' not allowed",
+        ),
+        (
+            r#"config.creator.identity={}"#,
+            "at '/config/creator': additional properties 'identity' not allowed",
+        ),
     ] {
         let said = helm.refusal(value);
         assert!(said.contains("specifications of the schema") && said.contains(words), "{value}: {said}");
@@ -72,6 +84,7 @@ fn the_schema_has_the_fields_of_the_operators_file() {
         ("/injection/volume", "injection: {volume: _}"),
         ("/localMode", "localMode: _"),
         ("/prefixes/items", "prefixes: [_]"),
+        ("/creator", "creator: _"),
     ] {
         let properties = pointer.replace('/', "/properties/").replace("/properties/items", "/items");
         let properties = &schema["properties"]["config"].pointer(&properties).unwrap()["properties"];
@@ -106,6 +119,7 @@ fn every_value_is_in_the_schema_and_every_property_among_the_values() {
         "/global",
         "/config/prefixes",
         "/config/localMode",
+        "/config/creator",
         "/config/injection/resources",
         "/config/injection/volume",
         "/config/injection/proxy",

@@ -18,13 +18,19 @@ async fn what_helm_template_prints_is_accepted_and_works() {
     // Another domain, kees' layout and one more condition, so that the API server sees these too.
     let own =
         r#"webhook.matchConditions=[{"name": "own", "expression": "!has(object.metadata.ownerReferences)"}]"#;
-    let values = [r#"config.annotationDomain="example.com""#, r#"config.layout="kees""#, own];
+    // And the creator, in stores that it has tokens for.
+    let stores = r#"config.stores.prod={"dynamodb": {"table": "secrets", "audience": "sts.amazonaws.com"}}"#;
+    let creator = ["creator.enabled=true", r#"creator.secretNamespaces=["default"]"#, stores];
+    let domain = [r#"config.annotationDomain="example.com""#, r#"config.layout="kees""#, own];
+    let values = [&domain[..], &creator].concat();
     let manifest = helm.manifest(&values, cluster.namespace);
     let objects = Objects::read(&manifest);
     let said = cluster.plane.kubectl(&["apply", "--validate=strict", "-f", "-"], &manifest).await.unwrap();
     assert_eq!(said.lines().filter(|line| line.ends_with(" created")).count(), objects.0.len(), "{said}");
 
-    cluster.admits_the_webhooks_pod(&objects).await;
+    for deployment in ["keystow-webhook", "keystow-creator"] {
+        cluster.admits_a_pod_of(&objects, deployment).await;
+    }
     cluster.injects(&objects).await;
 
     cluster.plane.kubectl(&["delete", CONFIGURATION], "").await.unwrap();

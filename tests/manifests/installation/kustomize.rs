@@ -31,12 +31,21 @@ async fn the_base_is_accepted_works_and_is_taken_away() {
     assert!(said.contains("deployment.apps/keystow-webhook configured (server dry run)"), "{said}");
 
     rights::are_those_that_are_needed(&cluster).await;
-    cluster.admits_the_webhooks_pod(&objects).await;
+    // The creator beside it, with the same configuration file.
+    let both = shipped("with-creator");
+    let said = cluster.kubectl(&["apply", "--validate=strict", "-k", both.to_str().unwrap()]).await;
+    assert!(said.contains("deployment.apps/keystow-creator created"), "{said}");
+    let file = said.lines().find(|line| line.contains("/keystow-config")).expect("the configuration file");
+    assert!(!file.ends_with(" created"), "{file}");
+    rights::are_those_that_the_creator_needs(&cluster).await;
+    cluster.admits_a_pod_of(&kustomize(&kubectl, "with-creator"), "keystow-creator").await;
+
+    cluster.admits_a_pod_of(&objects, "keystow-webhook").await;
     cluster.injects(&objects).await;
 
     // As webhook-config/README.md says: the configuration first. Nobody here would end the namespace.
     cluster.kubectl(&["delete", CONFIGURATION]).await;
-    let delete = ["delete", "--ignore-not-found", "--wait=false", "-k", base.to_str().unwrap()];
+    let delete = ["delete", "--ignore-not-found", "--wait=false", "-k", both.to_str().unwrap()];
     cluster.kubectl(&delete).await;
     cluster.nothing_is_left().await;
 }

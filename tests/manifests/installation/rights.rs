@@ -1,6 +1,11 @@
-//! The rights of the webhook's account: all that it needs, and none that would be missed only by a thief.
+//! The rights of the accounts of the webhook and of the creator: all that they need, and none that would be missed only by
+//! a thief.
+
+mod creator;
 
 use super::Cluster;
+
+pub(super) use creator::are_those_that_the_creator_needs;
 
 const ACCOUNT: &str = "--as=system:serviceaccount:keystow:keystow-webhook";
 
@@ -34,7 +39,7 @@ const EVERYWHERE: [&str; 9] = [
     "create events.events.k8s.io",
 ];
 
-const NOT_IN_NAMESPACE: [&str; 13] = [
+const NOT_IN_NAMESPACE: [&str; 14] = [
     "get secrets",
     "list secrets",
     "watch secrets",
@@ -43,6 +48,7 @@ const NOT_IN_NAMESPACE: [&str; 13] = [
     "delete secrets/keystow-webhook-tls",
     "get leases.coordination.k8s.io",
     "update leases.coordination.k8s.io/other",
+    "update leases.coordination.k8s.io/keystow-creator",
     "delete leases.coordination.k8s.io/keystow-webhook",
     "create pods",
     "get configmaps",
@@ -75,30 +81,33 @@ const NOT_EVERYWHERE: [&str; 19] = [
 
 /// Asks the API server about each.
 pub(super) async fn are_those_that_are_needed(cluster: &Cluster) {
-    let everywhere = ["--all-namespaces"];
-    let inside = ["--namespace=keystow"];
+    let (inside, everywhere) = ("--namespace=keystow", "--all-namespaces");
+    let rights = [
+        (&IN_NAMESPACE[..], inside, "yes"),
+        (&EVERYWHERE, everywhere, "yes"),
+        (&NOT_IN_NAMESPACE, inside, "no"),
+        (&NOT_EVERYWHERE, everywhere, "no"),
+    ];
+    are_as_expected(cluster, ACCOUNT, &rights).await;
+    a_list_of_one_name_is_allowed(cluster).await;
+}
+
+async fn are_as_expected(cluster: &Cluster, account: &str, rights: &[(&[&str], &str, &str)]) {
     let mut wrong = Vec::new();
-    for (rights, place, expected) in [
-        (&IN_NAMESPACE[..], &inside, "yes"),
-        (&EVERYWHERE, &everywhere, "yes"),
-        (&NOT_IN_NAMESPACE, &inside, "no"),
-        (&NOT_EVERYWHERE, &everywhere, "no"),
-    ] {
-        for right in rights {
-            let answer = can(cluster, right, place).await;
-            if answer != expected {
-                wrong.push(format!("{right} {}: {answer}", place[0]));
+    for (rights, place, expected) in rights {
+        for right in *rights {
+            let answer = can(cluster, account, right, place).await;
+            if answer != *expected {
+                wrong.push(format!("{right} {place}: {answer}"));
             }
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
-    a_list_of_one_name_is_allowed(cluster).await;
 }
 
-async fn can(cluster: &Cluster, right: &str, place: &[&str]) -> String {
+async fn can(cluster: &Cluster, account: &str, right: &str, place: &str) -> String {
     let words = right.split(' ');
-    let arguments: Vec<&str> =
-        ["auth", "can-i", ACCOUNT].into_iter().chain(words).chain(place.iter().copied()).collect();
+    let arguments: Vec<&str> = ["auth", "can-i", account].into_iter().chain(words).chain([place]).collect();
     // It fails where the answer is no.
     let output = cluster.plane.kubectl_output(&arguments, "").await.unwrap();
     String::from_utf8(output.stdout).unwrap().trim().to_owned()

@@ -5,6 +5,11 @@ app.kubernetes.io/name: keystow
 app.kubernetes.io/component: webhook
 {{- end }}
 
+{{- define "keystow.creatorSelector" -}}
+app.kubernetes.io/name: keystow
+app.kubernetes.io/component: creator
+{{- end }}
+
 {{- define "keystow.image" -}}
 {{- with .Values.image -}}
 {{- if .digest -}}
@@ -33,36 +38,70 @@ app.kubernetes.io/component: webhook
 {{- if eq .Values.certificate.mode "selfManaged" }}true{{ end -}}
 {{- end }}
 
-{{/* A binding of the role of the same name to keystow's account: (list $ "Role" NAME). */}}
-{{- define "keystow.binding" -}}
-{{- $root := index . 0 -}}
-{{- $kind := index . 1 -}}
-apiVersion: rbac.authorization.k8s.io/v1
-kind: {{ $kind }}Binding
-{{ include "keystow.metadata" (dict "root" $root "name" (index . 2) "cluster" (eq $kind "ClusterRole")) }}
-roleRef:
-  apiGroup: rbac.authorization.k8s.io
-  kind: {{ $kind }}
-  name: {{ index . 2 }}
-subjects:
-- kind: ServiceAccount
-  name: keystow-webhook
-  namespace: {{ $root.Release.Namespace }}
+{{/*
+The creator's tokens, a map from stores to audiences: those of the operator's file, and what creator.tokens says before
+them. An empty audience takes one away.
+*/}}
+{{- define "keystow.creatorTokens" -}}
+{{- $tokens := dict -}}
+{{- range $name, $store := omit (.Values.config.stores | default dict) "default" -}}
+{{- range $kind, $settings := $store -}}
+{{- $settings = $settings | default dict -}}
+{{- $login := $settings -}}
+{{- if eq $kind "vault" -}}
+{{- $auth := $settings.auth | default dict -}}
+{{- $login = $auth.kubernetes | default $auth.jwt | default dict -}}
+{{- end -}}
+{{- $_ := set $tokens $name ($login.audience | default "") -}}
+{{- end -}}
+{{- end -}}
+{{- range $name, $audience := mergeOverwrite $tokens .Values.creator.tokens -}}
+{{- with $audience }}
+{{ $name }}: {{ . | quote }}
+{{- end -}}
+{{- end -}}
 {{- end }}
 
 {{/*
-Metadata of an object: `root`, `name`; `cluster` for one without a namespace, `shared` for one that is not the webhook's
-alone; `labels` and `annotations` of its own. What is keystow's goes before what the values say.
+A binding of a role to the account of one of the two: `root`, `kind` of the role, its `name`, the `component`, and a
+`namespace` where it is not keystow's own.
+*/}}
+{{- define "keystow.binding" -}}
+{{- $kind := "RoleBinding" -}}
+{{- $metadata := dict "root" .root "name" .name "component" .component -}}
+{{- if .namespace -}}
+{{- $_ := set $metadata "namespace" .namespace -}}
+{{- else if eq .kind "ClusterRole" -}}
+{{- $kind = "ClusterRoleBinding" -}}
+{{- $_ := set $metadata "cluster" true -}}
+{{- end -}}
+apiVersion: rbac.authorization.k8s.io/v1
+kind: {{ $kind }}
+{{ include "keystow.metadata" $metadata }}
+roleRef:
+  apiGroup: rbac.authorization.k8s.io
+  kind: {{ .kind }}
+  name: {{ .name }}
+subjects:
+- kind: ServiceAccount
+  name: keystow-{{ .component }}
+  namespace: {{ .root.Release.Namespace }}
+{{- end }}
+
+{{/*
+Metadata of an object: `root`, `name`; `component` where it is not the webhook's, `shared` where it is nobody's alone;
+`cluster` for one without a namespace, `namespace` for one in another than keystow's; `labels` and `annotations` of its
+own. What is keystow's goes before what the values say.
 */}}
 {{- define "keystow.metadata" -}}
 {{- $labels := dict "app.kubernetes.io/name" "keystow" "app.kubernetes.io/managed-by" .root.Release.Service -}}
 {{- $_ := set $labels "helm.sh/chart" (printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace "+" "_") -}}
 {{- if not .shared -}}
-{{- $_ := set $labels "app.kubernetes.io/component" "webhook" -}}
+{{- $_ := set $labels "app.kubernetes.io/component" (.component | default "webhook") -}}
 {{- end -}}
 {{- $metadata := dict "name" .name "labels" (merge $labels (.labels | default dict) .root.Values.labels) -}}
 {{- if not .cluster -}}
-{{- $_ := set $metadata "namespace" .root.Release.Namespace -}}
+{{- $_ := set $metadata "namespace" (.namespace | default .root.Release.Namespace) -}}
 {{- end -}}
 {{- with merge dict (.annotations | default dict) .root.Values.annotations -}}
 {{- $_ := set $metadata "annotations" . -}}
