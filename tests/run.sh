@@ -2,7 +2,8 @@
 # Sets up a control plane, helm, the container image and servers that hold secrets, builds and runs every test, and ends with the closing lines of the
 # test runner.
 #
-# Where one of them cannot be had, the tests that need it are skipped and named; with CI=true that is a failure.
+# Where one of them cannot be had, the tests that need it are skipped and named; with CI=true that is a failure. Tests of
+# generated keys also call openssl (Debian's package openssl) and gpg (gnupg), and are skipped alike.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 

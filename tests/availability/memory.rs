@@ -6,7 +6,6 @@ use tokio::task::JoinSet;
 use super::cluster::{Cluster, pod};
 use super::support::balancer::Balancer;
 use super::support::measured::measured;
-use super::support::webhook::Webhook;
 
 const PODS: usize = 5000;
 /// After so many, everything that is allocated once has been.
@@ -31,7 +30,7 @@ async fn memory_stays_flat_while_five_thousand_pods_come_and_go() {
     }
     cluster.injects().await;
 
-    let resident = || replicas.iter().map(Webhook::resident).max().unwrap();
+    let resident = || replicas.iter().map(|replica| replica.resident()).max().unwrap();
     let mut samples = vec![(0, resident())];
     let mut done = 0;
     while done < PODS {

@@ -61,7 +61,7 @@ async fn a_run_that_fails_says_no_value() {
     for (code, key, value) in [
         (64, "secret.bsycorp.com/x", format!("kind=REFERENCE,type=BLAH,localModeValue={value}")),
         (64, "secret.bsycorp.com/x", cut),
-        (64, "secret.bsycorp.com/x_private", "kind=DYNAMIC,type=GPG,size=2048,userId=a<b@c>".to_owned()),
+        (64, "resource.bsycorp.com/x", "storageKey=y".to_owned()),
         (65, "secret.bsycorp.com/x", quoted),
         (65, "inject.bsycorp.com/template.t", "{{ secret[secret.a] }}".to_owned()),
         (65, "inject.bsycorp.com/template.t", "{{ secret.a | fromjson }}".to_owned()),
@@ -150,14 +150,14 @@ async fn the_lists_of_processes_show_no_value() {
     assert_none("the log", &ended.log);
 }
 
-/// What becomes of a process that is told to dump its memory, though nobody limits that.
-fn quit(pid: u32) {
-    let sent = Command::new("kill").args(["-QUIT", &pid.to_string()]).status().unwrap();
+/// Tells a process to dump its memory. Not by SIGQUIT, which what a shell runs in the background ignores.
+fn abort(pid: u32) {
+    let sent = Command::new("kill").args(["-ABRT", &pid.to_string()]).status().unwrap();
     assert!(sent.success());
 }
 
 fn dumped(status: ExitStatus, directory: &Path) -> bool {
-    assert_eq!(status.signal(), Some(3), "{status}");
+    assert_eq!(status.signal(), Some(6), "{status}");
     status.core_dumped() || names(directory).iter().any(|name| name.starts_with("core"))
 }
 
@@ -172,14 +172,14 @@ async fn no_core_is_left_behind() {
         (name.trim() == "sleep").then_some(())
     };
     until(BOUND, is_sleeping).await.expect("a process that sleeps");
-    quit(other.id());
+    abort(other.id());
     let others_do = dumped(other.wait().unwrap(), directory.path());
 
     let mut pod = pod(&[]);
     pod.argue("--refresh=1s");
     pod.prepare("ulimit -c unlimited || true");
     let running = sidecar(&pod).await;
-    quit(running.pid());
+    abort(running.pid());
     let status = running.status().await;
     assert!(!dumped(status, &pod.path("")), "a core was dumped");
     assert!(others_do || !user_is_root(), "this machine dumps no cores at all, so nothing is proven");

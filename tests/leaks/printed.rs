@@ -13,7 +13,11 @@ use keystow::certs::served::Served;
 use keystow::certs::tls::server_config;
 use keystow::certs::{CertificateSource, self_signed};
 use keystow::config;
-use keystow::domain::{LOCAL_MODE_VALUE, SecretValue};
+use keystow::domain::{
+    AnnotationDomain, Grammar, LOCAL_MODE_VALUE, Modulus, NamedCurve, Parsed, Recipe, SecretValue,
+};
+use keystow::generate::deterministic::Deterministic;
+use keystow::generate::fresh;
 use keystow::inject::{Pod, manifest, plan};
 use keystow::shutdown;
 use keystow::telemetry::{self, LogSettings, chain};
@@ -92,6 +96,44 @@ fn what_holds_a_pod_or_a_value_prints_neither() {
             malformed @ Answer::Malformed(_) => malformed,
         },
     );
+}
+
+#[test]
+fn what_is_generated_prints_none_of_it() {
+    for recipe in [
+        Recipe::Rsa(Modulus::Bits2048),
+        Recipe::Ec(NamedCurve::P256),
+        Recipe::Ed25519,
+        #[cfg(feature = "gpg")]
+        Recipe::Gpg { size: Modulus::Bits2048, user_id: "a<b@c>".to_owned() },
+        Recipe::Random { bits: 128 },
+        Recipe::ApiKey { bits: 128 },
+        Recipe::Password { bits: 128 },
+    ] {
+        let made = fresh::make(&recipe, SystemTime::now());
+        let redacted = vec!["<redacted>"; recipe.parts().len()].join(", ");
+        assert_eq!(format!("{made:?}"), format!("Ok([{redacted}])"), "{recipe:?}");
+    }
+    let domain = AnnotationDomain::default();
+    let local = Deterministic::default();
+    for (name, parameters) in [
+        ("a_private", "kind=DYNAMIC,type=ED25519"),
+        #[cfg(feature = "gpg")]
+        ("b_private", "kind=DYNAMIC,type=GPG,size=2048,userId=a<b@c>"),
+    ] {
+        let key = format!("secret.bsycorp.com/{name}");
+        let grammar = Grammar { domain: &domain, taken_files: &[] };
+        let parsed = grammar.parse([(key.as_str(), parameters)]).expect("an annotation");
+        let Parsed::Requests(requests, _) = parsed else { panic!("opted out") };
+        let (request, stored) = requests.stored().next().expect("a secret");
+        let value = local.secret(&request.name, stored);
+        assert_eq!(format!("{value:?}"), "Ok(<redacted>)");
+    }
+    // What it remembers are pairs: no number of them is printed.
+    let printed = format!("{local:?}");
+    let halves = printed.matches("Pair { public: <redacted>, private: <redacted> }").count();
+    assert_eq!(halves, if cfg!(feature = "gpg") { 2 } else { 1 }, "{printed}");
+    assert!(printed.len() < 300, "{printed}");
 }
 
 #[test]

@@ -6,8 +6,11 @@
 
 use std::fs;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::json;
 
 use super::control_plane::ControlPlane;
@@ -92,22 +95,38 @@ pub(crate) async fn replica(
     address: SocketAddr,
     flags: &[&str],
 ) -> Webhook {
-    let (ca, kubeconfig) = (files.path("ca.crt"), files.path(&format!("{name}.kubeconfig")));
-    fs::write(&ca, plane.ca_pem()).expect("a written CA");
-    let token = plane.kubectl(&["create", "token", ACCOUNT, "--namespace", namespace], "").await;
-    let token = token.expect("a token");
-    let cluster = json!({"server": format!("https://{address}"), "certificate-authority": ca});
-    let text = json!({
-        "apiVersion": "v1", "kind": "Config", "current-context": "test",
-        "clusters": [{"name": "test", "cluster": cluster}],
-        "users": [{"name": "keystow", "user": {"token": token.trim()}}],
-        "contexts": [{"name": "test", "context": {"cluster": "test", "user": "keystow"}}],
-    });
-    fs::write(&kubeconfig, text.to_string()).expect("a written kubeconfig");
+    let credentials = files.path(&format!("{name}.kubeconfig"));
+    kubeconfig(plane, &credentials, address, &token(plane, namespace, ACCOUNT, None).await);
     let named = flags.iter().any(|flag| flag.starts_with("--pod-name"));
     let pod = if named { &[][..] } else { &["--pod-name", name] };
     let who = [&["--namespace", namespace, "--server-name", "127.0.0.1"], pod].concat();
-    let kubeconfig = kubeconfig.to_str().expect("a path in UTF-8");
+    let credentials = credentials.to_str().expect("a path in UTF-8");
     let log = format!("{name}.log");
-    Webhook::spawn(Arc::clone(files), &log, &[&who, flags].concat(), &[("KUBECONFIG", kubeconfig)]).await
+    Webhook::spawn(Arc::clone(files), &log, &[&who, flags].concat(), &[("KUBECONFIG", credentials)]).await
+}
+
+/// A token of an account, for the API server or for this audience.
+pub(crate) async fn token(
+    plane: &ControlPlane,
+    namespace: &str,
+    account: &str,
+    audience: Option<&str>,
+) -> String {
+    let audience = audience.map(|audience| format!("--audience={audience}"));
+    let create = ["create", "token", account, "--namespace", namespace];
+    let arguments: Vec<&str> = create.into_iter().chain(audience.as_deref()).collect();
+    plane.kubectl(&arguments, "").await.expect("a token").trim().to_owned()
+}
+
+/// Writes a kubeconfig of who has `token`, for an API server at `address` that has the certificate of this one.
+pub(crate) fn kubeconfig(plane: &ControlPlane, path: &Path, address: SocketAddr, token: &str) {
+    let authority = STANDARD.encode(plane.ca_pem());
+    let cluster = json!({"server": format!("https://{address}"), "certificate-authority-data": authority});
+    let text = json!({
+        "apiVersion": "v1", "kind": "Config", "current-context": "test",
+        "clusters": [{"name": "test", "cluster": cluster}],
+        "users": [{"name": "keystow", "user": {"token": token}}],
+        "contexts": [{"name": "test", "context": {"cluster": "test", "user": "keystow"}}],
+    });
+    fs::write(path, text.to_string()).expect("a written kubeconfig");
 }

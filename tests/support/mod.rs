@@ -1,5 +1,5 @@
-//! What several test targets and the demo share: a real control plane, a stand-in for a node, the webhook as a process,
-//! what else there is around it in a cluster, and servers that hold secrets.
+//! What several test targets and the demo share: a real control plane, a stand-in for a node, the webhook and the
+//! creator as processes, what else there is around them in a cluster, and servers that hold secrets.
 //!
 //! A target that wants it has `#[path = "…/support/mod.rs"] mod support;` at its root, by that name.
 //!
@@ -11,17 +11,21 @@
 pub(crate) mod balancer;
 pub(crate) mod collector;
 pub(crate) mod control_plane;
+pub(crate) mod creator;
 pub(crate) mod fakes;
 pub(crate) mod faults;
 pub(crate) mod gate;
 pub(crate) mod hello;
 pub(crate) mod https;
 pub(crate) mod installation;
+pub(crate) mod judges;
 pub(crate) mod measured;
 pub(crate) mod metrics;
 pub(crate) mod mutator;
 pub(crate) mod node;
+pub(crate) mod process;
 pub(crate) mod programs;
+pub(crate) mod random;
 pub(crate) mod servers;
 pub(crate) mod sink;
 pub(crate) mod supervisor;

@@ -1,4 +1,5 @@
-//! Programs that the `build.sh` beside a go.mod builds into the cache, and tests that are skipped where they are not there.
+//! Programs that the `build.sh` beside a go.mod builds into the cache or that the system has, and tests that are skipped
+//! where they are not there.
 
 use std::collections::BTreeSet;
 use std::env;
@@ -22,6 +23,19 @@ pub(crate) fn pinned<'m>(go_mod: &'m str, module: &str) -> Option<&'m str> {
         let mut words = line.split_whitespace();
         (words.next() == Some(module)).then(|| words.next()?.strip_prefix('v')).flatten()
     })
+}
+
+/// Whether the system has `program`, which is in Debian's `package`. Says where not that `test` is skipped.
+///
+/// # Panics
+/// With `CI=true`, where nothing may be missing.
+pub(crate) fn has(test: &str, program: &str, package: &str) -> bool {
+    let path = env::var_os("PATH").unwrap_or_default();
+    let is_there = env::split_paths(&path).any(|directory| directory.join(program).is_file());
+    if !is_there {
+        skip(test, program, format!("no {program} in PATH; on Debian it is in the package {package}"));
+    }
+    is_there
 }
 
 /// Says that `test` is skipped for want of `what`, which is `missing`: on stderr itself, not through the macros whose
