@@ -247,6 +247,12 @@ impl StoreError {
         Self::Unavailable { path: path.to_string(), reason: reason.into(), retry_after: None }
     }
 
+    /// A store owes an outcome for each address that it was asked for; one that does not give it is no reason to think
+    /// the value absent.
+    pub(crate) fn unmentioned(path: impl ToString) -> Self {
+        Self::unavailable(path, "the answer does not mention it")
+    }
+
     pub(crate) fn invalid(path: impl ToString, reason: impl Into<String>) -> Self {
         Self::Invalid { path: path.to_string(), reason: reason.into() }
     }

@@ -264,8 +264,7 @@ impl DynamoDb {
     async fn theirs(&self, group: &[(Address, SecretValue)]) -> Result<Created, StoreError> {
         let addresses: Vec<Address> = group.iter().map(|(address, _)| address.clone()).collect();
         let mut stored = self.get_all(&addresses).await;
-        let silence =
-            |address: &Address| StoreError::unavailable(&address.path, "the answer does not mention it");
+        let silence = |address: &Address| StoreError::unmentioned(&address.path);
         let outcomes =
             addresses.iter().map(|address| stored.remove(address).unwrap_or_else(|| Err(silence(address))));
         match whole_group(outcomes)? {

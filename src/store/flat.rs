@@ -114,7 +114,7 @@ fn names<'a>(addresses: impl Iterator<Item = &'a Address>) -> Vec<StoragePath> {
 
 fn find<'o>(objects: &'o Objects, address: &Address) -> Result<Found<'o>, StoreError> {
     let answer = |name: &StoragePath| {
-        let silence = || StoreError::unavailable(name, "the answer does not mention it");
+        let silence = || StoreError::unmentioned(name);
         objects.get(name).map_or_else(|| Err(silence()), |answer| answer.as_ref().map_err(Clone::clone))
     };
     let own = match answer(&address.path) {

@@ -278,7 +278,7 @@ impl Leases {
 
     async fn get(&self, address: &Address) -> Result<SecretValue, StoreError> {
         let mut outcomes = self.store.get(std::slice::from_ref(address)).await;
-        outcomes.remove(address).unwrap_or_else(|| Err(silence(address)))
+        outcomes.remove(address).unwrap_or_else(|| Err(StoreError::unmentioned(&address.path)))
     }
 
     /// Makes the pod the holder of the index that it claims.
@@ -289,7 +289,8 @@ impl Leases {
         let (holder, is_new) = match self.store.create(&[(address.clone(), holder.to_value())]).await? {
             Created::Ours => (holder, true),
             Created::Theirs(values) => {
-                let value = values.into_iter().next().ok_or_else(|| silence(&address))?;
+                let value =
+                    values.into_iter().next().ok_or_else(|| StoreError::unmentioned(&address.path))?;
                 match LeaseHolder::read(&value) {
                     Some(theirs) if self.is_of(&theirs, pod, series, index) => (theirs, false),
                     _ => return self.give_way(pod, series, index, &value).await,
@@ -362,10 +363,6 @@ impl fmt::Display for Occupant {
 fn no_claim(address: &Address) -> StoreError {
     let reason = "it is no index of this cluster, so keystow did not write it; delete that record, or let storage-prefix or storageKeyPrefix be another";
     StoreError::invalid(&address.path, reason)
-}
-
-fn silence(address: &Address) -> StoreError {
-    StoreError::unavailable(&address.path, "the answer does not mention it")
 }
 
 #[cfg(test)]

@@ -31,7 +31,6 @@ struct Entry {
     /// What it waits for.
     reasons: BTreeSet<Reason>,
     series: Vec<LeaseSeries>,
-    since: Instant,
     /// What somebody was told of, and when.
     told: Vec<(Reason, Instant)>,
 }
@@ -99,15 +98,8 @@ impl Roll {
             since: now,
         };
         let turn = Arc::clone(&pod.uid);
-        let entry = Entry {
-            pod,
-            digest,
-            wish,
-            reasons: BTreeSet::new(),
-            series: Vec::new(),
-            since: now,
-            told: Vec::new(),
-        };
+        let entry =
+            Entry { pod, digest, wish, reasons: BTreeSet::new(), series: Vec::new(), told: Vec::new() };
         self.pods.put(uid, entry);
         Some(turn)
     }
@@ -138,7 +130,7 @@ impl Roll {
     pub(super) fn waiting_for(&self, released: &[LeaseSeries]) -> Vec<Uid> {
         let mut waiting: Vec<&Entry> = Vec::new();
         waiting.extend(self.pods.iter().map(|(_, entry)| entry).filter(|entry| !entry.series.is_empty()));
-        waiting.sort_by_key(|entry| entry.since);
+        waiting.sort_by_key(|entry| entry.pod.since);
         let mut left = released.to_vec();
         let mut woken = Vec::new();
         for entry in waiting {
@@ -200,13 +192,9 @@ impl Entry {
     }
 
     fn settle(&mut self, waits: &[Wait], now: Instant) -> Vec<(Reason, String)> {
-        let mut reasons: BTreeSet<Reason> = waits.iter().map(|wait| wait.reason).collect();
-        std::mem::swap(&mut self.reasons, &mut reasons);
+        self.reasons = waits.iter().map(|wait| wait.reason).collect();
         self.series = waits.iter().filter_map(|wait| wait.series.clone()).collect();
         self.told.retain(|(reason, _)| self.reasons.contains(reason));
-        if waits.is_empty() {
-            return Vec::new();
-        }
         let mut news = Vec::new();
         for reason in &self.reasons {
             let told = self.told.iter_mut().find(|(told, _)| told == reason);

@@ -35,13 +35,6 @@ pub(super) struct Scope {
     pub(super) namespace: Option<Box<str>>,
 }
 
-impl Scope {
-    /// Whether it serves pods of this namespace that name this store.
-    pub(super) fn is_of(&self, store: &StoreName, namespace: &str) -> bool {
-        self.store == *store && self.namespace.as_deref().is_none_or(|own| own == namespace)
-    }
-}
-
 /// Opens stores.
 pub(super) trait Open: Send + Sync {
     /// Opens the store of this scope. Nothing is contacted yet.
@@ -82,13 +75,12 @@ impl Open for OwnIdentity {
             let token = self.tokens.join(scope.store.as_str()).join("token");
             let surroundings = Surroundings {
                 // Where there is none, the cloud's own way of telling a pod who it is may do.
-                token_file: token.exists().then_some(token),
+                token_file: token.exists().then(|| token.clone()),
                 ..self.surroundings.clone()
             };
             store::open(settings, &surroundings).await.map_err(|error| match error {
                 // The stores know the variable by which an init container is told.
                 OpenError::Unusable { kind, reason } if reason.contains(variable::TOKEN_FILE) => {
-                    let token = self.tokens.join(scope.store.as_str()).join("token");
                     let reason = format!(
                         "it has an audience, and the creator's token {} is not there; mount it, or give --token-directory",
                         token.display()

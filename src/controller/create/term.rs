@@ -21,9 +21,10 @@ use super::metrics::{CreatorMetrics, Reason};
 use super::queue::{Next, Queue, Uid};
 use super::report::Reporter;
 use super::roll::{Gone, Roll};
-use super::stores::Stores;
+use super::stores::{Scope, Stores};
 use super::sweep::{Sweeper, Swept};
 use super::turn::{self, Maker, Outcome, Released};
+use super::wish::LeaseWish;
 use crate::cluster::ApiError;
 use crate::controller::metadata::{NOT_ENDED, Sight, Watcher};
 use crate::domain::{LeaseSeries, StoreName};
@@ -92,7 +93,7 @@ pub(super) struct Term<'w> {
     went_meanwhile: Vec<Uid>,
     tasks: JoinSet<Done>,
     is_sweeping: bool,
-    sweeps: u64,
+    has_swept: bool,
     /// Every reason that some pod was left with.
     reasons: BTreeSet<Reason>,
     said_of_watch: Once,
@@ -108,7 +109,7 @@ impl<'w> Term<'w> {
             went_meanwhile: Vec::new(),
             tasks: JoinSet::new(),
             is_sweeping: false,
-            sweeps: 0,
+            has_swept: false,
             reasons: BTreeSet::new(),
             said_of_watch: Once::default(),
         }
@@ -125,11 +126,9 @@ impl<'w> Term<'w> {
         let mut draining = pin!(shutdown.draining());
         let patience = sleep(PATIENCE);
         let mut patience = pin!(patience);
-        let mut ended = Ended::Drained;
-        loop {
+        let ended = loop {
             if until == Until::Done && self.is_done() {
-                ended = Ended::Done(BTreeSet::new());
-                break;
+                break Ended::Done(std::mem::take(&mut self.reasons));
             }
             let due = self.queue.next_due().filter(|_| self.queue.running() < self.shop.workers);
             let turn = async {
@@ -139,7 +138,7 @@ impl<'w> Term<'w> {
                 }
             };
             tokio::select! {
-                () = &mut draining => break,
+                () = &mut draining => break Ended::Drained,
                 Some(sight) = pods.next() => {
                     if watcher.falls_back(&sight) {
                         pods = watch(&watcher);
@@ -153,25 +152,21 @@ impl<'w> Term<'w> {
                 _ = count.tick() => self.count().await,
                 () = &mut patience, if until == Until::Done && !self.roll.is_complete() => {
                     let reason = self.said_of_watch.last().unwrap_or("the list has no end").to_owned();
-                    ended = Ended::NotListed { reason };
-                    break;
+                    break Ended::NotListed { reason };
                 }
             }
-        }
+        };
         while let Some(done) = self.tasks.join_next().await {
             self.settle(done);
         }
         self.count().await;
-        match ended {
-            Ended::Done(_) => Ended::Done(self.reasons),
-            other => other,
-        }
+        ended
     }
 
     fn is_done(&self) -> bool {
         self.roll.is_complete()
             && self.tasks.is_empty()
-            && self.sweeps > 0
+            && self.has_swept
             && self.queue.next_due().is_none_or(|due| due > Instant::now())
     }
 
@@ -270,16 +265,19 @@ impl<'w> Term<'w> {
         let metrics = &self.shop.metrics;
         metrics.are(self.roll.len(), self.queue.backlog(Instant::now()));
         metrics.wait(self.roll.waiting());
+        let stores = &self.shop.stores;
+        let mut asked: HashMap<Scope, Vec<&LeaseWish>> = HashMap::new();
+        for (store, namespace, lease) in self.roll.leases() {
+            asked.entry(stores.scope(store, namespace)).or_default().push(lease);
+        }
         let mut held: BTreeMap<StoreName, (usize, f64)> = BTreeMap::new();
-        for opened in self.shop.stores.opened().await {
+        for opened in stores.opened().await {
             let Some(leases) = &opened.leases else { continue };
             let uses: HashMap<LeaseSeries, usize> =
                 leases.uses().into_iter().map(|(series, used)| (series, used.held)).collect();
             let (sum, fullest) = held.entry(opened.scope.store.clone()).or_default();
             *sum += uses.values().sum::<usize>();
-            let asked =
-                self.roll.leases().filter(|(store, namespace, _)| opened.scope.is_of(store, namespace));
-            for (_, _, lease) in asked {
+            for lease in asked.get(&opened.scope).into_iter().flatten() {
                 let size = f64::from(lease.range.start().abs_diff(*lease.range.end())) + 1.0;
                 let used = uses.get(&lease.series).copied().unwrap_or_default();
                 *fullest = fullest.max((used as f64 / size).min(1.0));

@@ -318,8 +318,7 @@ fn found(paths: &[StoragePath], outcomes: &Outcomes) -> Result<Found, StoreError
             Some(Ok(_)) => there = Some(path),
             Some(Err(StoreError::NotFound { .. })) => absent = Some(path),
             Some(Err(error)) => return Err(error.clone()),
-            // A store owes an outcome for each address.
-            None => return Err(StoreError::unavailable(path, "the answer does not mention it")),
+            None => return Err(StoreError::unmentioned(path)),
         }
     }
     Ok(match (absent, there) {

@@ -99,7 +99,6 @@ impl Asking<'_> {
             Some(address) => match values.get(&address) {
                 Some(Ok(value)) => Ok(Got::Value(value.clone())),
                 Some(Err(error)) => Err(error.clone().into()),
-                // A store owes an outcome for each address; one that does not is no reason to think it absent.
                 None => Err(self.silent(*index).into()),
             },
             None => leases.next().unwrap_or_else(|| Err(self.silent(*index).into())).map(Got::Index),
@@ -159,7 +158,7 @@ impl Asking<'_> {
 
     async fn get(&self, address: &Address) -> Result<SecretValue, StoreError> {
         let mut outcomes = self.store.get(std::slice::from_ref(address)).await;
-        outcomes.remove(address).unwrap_or_else(|| Err(silence(address.path.as_str())))
+        outcomes.remove(address).unwrap_or_else(|| Err(StoreError::unmentioned(&address.path)))
     }
 
     /// The index whose holder is our pod, looked for in the whole range.
@@ -183,7 +182,9 @@ impl Asking<'_> {
                     Some(Ok(value)) if pod.is_holder(value) => return Ok(*index),
                     Some(Ok(_) | Err(StoreError::NotFound { .. })) => {}
                     Some(Err(error)) => first_error = first_error.or_else(|| Some(error.clone())),
-                    None => first_error = first_error.or_else(|| Some(silence(address.path.as_str()))),
+                    None => {
+                        first_error = first_error.or_else(|| Some(StoreError::unmentioned(&address.path)));
+                    }
                 }
             }
             count = MORE_INDICES;
@@ -193,7 +194,7 @@ impl Asking<'_> {
     }
 
     fn silent(&self, index: usize) -> StoreError {
-        silence(&self.path(index))
+        StoreError::unmentioned(self.path(index))
     }
 
     fn path(&self, index: usize) -> String {
@@ -219,14 +220,6 @@ fn no_index(request: &LeaseRequest, pod: &Pod) -> Reason {
 impl Pod {
     fn is_holder(&self, value: &SecretValue) -> bool {
         LeaseHolder::read(value).is_some_and(|holder| holder.is(&self.name, self.uid.as_deref()))
-    }
-}
-
-fn silence(path: &str) -> StoreError {
-    StoreError::Unavailable {
-        path: path.to_owned(),
-        reason: "the answer does not mention it".to_owned(),
-        retry_after: None,
     }
 }
 

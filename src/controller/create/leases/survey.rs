@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::ledger::{Findings, Ledger};
 use super::series::Occupant;
-use super::{Leases, Pod, silence};
+use super::{Leases, Pod};
 use crate::domain::{LeaseClaim, LeaseHolder, LeaseRecord, LeaseSeries, SecretValue, StoragePath};
 use crate::store::{Address, StoreError};
 
@@ -75,7 +75,10 @@ impl Leases {
             let mut outcomes = self.store.get(&addresses).await;
             for address in addresses {
                 let Some(record) = LeaseRecord::read(&address.path) else { continue };
-                let value = match outcomes.remove(&address).unwrap_or_else(|| Err(silence(&address))) {
+                let value = match outcomes
+                    .remove(&address)
+                    .unwrap_or_else(|| Err(StoreError::unmentioned(&address.path)))
+                {
                     Ok(value) => Some(value),
                     Err(StoreError::NotFound { .. }) => continue,
                     Err(error @ StoreError::Unavailable { .. }) => return Err(error),

@@ -93,7 +93,7 @@ impl Term<'_> {
 
     pub(super) fn swept(&mut self, swept: Swept, now: Instant) {
         self.is_sweeping = false;
-        self.sweeps += 1;
+        self.has_swept = true;
         let Swept { released, failures } = swept;
         self.shop.metrics.released(released.len());
         if !released.is_empty() {
