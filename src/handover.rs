@@ -4,10 +4,12 @@
 //! the operator. Nothing here is secret: it is in the pod's manifest.
 
 mod object_name;
+mod place;
 
 use serde::{Deserialize, Serialize};
 
 pub use object_name::{AZURE, Alphabet, GCP, KUBERNETES, object_name, path_of};
+pub use place::Place;
 
 /// Whether the init container of this build derives OpenPGP keys in local mode: it takes the feature `gpg`. What the
 /// webhook admits is what its own build does, as for stores ([`StoreSettings::is_carried`]).

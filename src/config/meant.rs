@@ -11,7 +11,7 @@ use super::raw::{
 };
 use super::report::{Place, Report};
 use super::{Configuration, Kubernetes};
-use super::{creator, fetching, stores};
+use super::{creator, fetching, provider, stores};
 use crate::domain::{AnnotationDomain, ImageReference, InvalidQuantity, Layout, Quantity, StoragePrefix};
 use crate::inject::{Fetching, KubernetesVersion, LocalModeRule, NamePattern, PrefixRule, Settings, Volume};
 
@@ -35,6 +35,7 @@ pub(super) fn file(raw: RawFile, report: &mut Report) -> Option<Configuration> {
     let store_names = stores::names(&raw.stores);
     let stores = stores::read(raw.stores, report);
     let identities = creator::read(raw.creator, store_names.as_deref(), stores.as_ref(), report);
+    let provider = provider::read(raw.provider, stores.as_ref(), report);
     let prefixes = list(raw.prefixes).and_then(|(_, rules)| {
         let rules: Vec<_> = rules.into_iter().map(|rule| prefix_rule(rule?, report)).collect();
         rules.into_iter().collect::<Option<Vec<_>>>()
@@ -57,7 +58,7 @@ pub(super) fn file(raw: RawFile, report: &mut Report) -> Option<Configuration> {
         prefixes: prefixes?,
         local_mode: LocalModeRule { namespaces: namespaces? },
     };
-    Some(Configuration { settings, kubernetes, identities: identities? })
+    Some(Configuration { settings, kubernetes, identities: identities?, provider: provider? })
 }
 
 /// Text with a default and a rule.
@@ -237,7 +238,7 @@ fn prefix_rule(raw: RawPrefixRule, report: &mut Report) -> Option<PrefixRule> {
 }
 
 /// Some entry there must be.
-fn some(place: &Place, length: usize, report: &mut Report) -> Option<()> {
+pub(super) fn some(place: &Place, length: usize, report: &mut Report) -> Option<()> {
     if length == 0 {
         report.add(place, "is empty: a rule needs at least one".to_owned());
     }
@@ -252,7 +253,7 @@ fn patterns(listed: Vec<Option<Listed>>, report: &mut Report) -> Option<Vec<Name
     })
 }
 
-fn each<T>(
+pub(super) fn each<T>(
     listed: Vec<Option<Listed>>,
     report: &mut Report,
     rule: impl Fn(&str) -> Result<T, String>,

@@ -35,13 +35,17 @@ pub enum Family {
 
 /// Keys of the `init.D/` family.
 pub(super) mod init {
+    use super::super::reference;
+
     pub(in crate::domain) const LOCAL_MODE: &str = "local-mode";
     pub(in crate::domain) const STORAGE_PREFIX: &str = "storage-prefix";
-    pub(in crate::domain) const ALL: [&str; 2] = [LOCAL_MODE, STORAGE_PREFIX];
+    pub(in crate::domain) const ALL: [&str; 2] = reference::names(&reference::INIT);
 }
 
 /// Keys of the `inject.D/` family.
 pub(super) mod inject {
+    use super::super::reference;
+
     pub(in crate::domain) const CONTAINERS: &str = "containers";
     pub(in crate::domain) const ENABLED: &str = "enabled";
     pub(in crate::domain) const ENCODING: &str = "encoding";
@@ -54,20 +58,43 @@ pub(super) mod inject {
     pub(in crate::domain) const STORE: &str = "store";
     pub(in crate::domain) const TEMPLATE_PREFIX: &str = "template.";
     pub(in crate::domain) const TEMPLATE_ENV_PREFIX: &str = "template-env.";
-    pub(in crate::domain) const ALL: [&str; 12] = [
-        CONTAINERS,
-        ENABLED,
-        ENCODING,
-        FORMAT,
-        INIT_POSITION,
-        PATH,
-        REFRESH,
-        SERVICE_ACCOUNT,
-        STATUS,
-        STORE,
-        "template.NAME",
-        "template-env.NAME",
-    ];
+    pub(in crate::domain) const ALL: [&str; 12] = reference::names(&reference::INJECT);
+}
+
+/// Keys of the `rotate.D/` family, on Secrets and on what consumes them.
+pub(super) mod rotate {
+    pub(in crate::domain) const EVERY: &str = "every";
+    pub(in crate::domain) const ISSUER: &str = "issuer";
+    pub(in crate::domain) const KEEP: &str = "keep";
+    pub(in crate::domain) const KEY: &str = "key";
+    pub(in crate::domain) const OVERLAP: &str = "overlap";
+    pub(in crate::domain) const PUBLISH: &str = "publish";
+    pub(in crate::domain) const SIZE: &str = "size";
+    pub(in crate::domain) const TOKENS_FOR: &str = "tokens-for";
+    pub(in crate::domain) const TYPE: &str = "type";
+    /// What people write on a Secret with keys.
+    pub(in crate::domain) const ALL: [&str; 9] =
+        [EVERY, ISSUER, KEEP, KEY, OVERLAP, PUBLISH, SIZE, TOKENS_FOR, TYPE];
+    /// What people write on a Secret that is to hold a token.
+    pub(in crate::domain) const TOKEN_AUDIENCE: &str = "token-audience";
+    pub(in crate::domain) const TOKEN_LIFETIME: &str = "token-lifetime";
+    pub(in crate::domain) const TOKEN_OF: &str = "token-of";
+    pub(in crate::domain) const TOKEN_SUBJECT: &str = "token-subject";
+    /// Where keystow notes which keys there are.
+    pub(in crate::domain) const KEYS: &str = "keys";
+    /// What keystow writes.
+    pub(in crate::domain) const NOTES: [&str; 1] = [KEYS];
+    /// What people write on what consumes a Secret.
+    pub(in crate::domain) const RESTART: &str = "restart";
+    pub(in crate::domain) const RESTART_INTERVAL: &str = "restart-interval";
+    /// What keystow notes there.
+    pub(in crate::domain) const SEEN: &str = "seen";
+    pub(in crate::domain) const RESTARTED_AT: &str = "restarted-at";
+    pub(in crate::domain) const RESTARTED_FOR: &str = "restarted-for";
+    /// What people write on a Secret whose token stores embed.
+    pub(in crate::domain) const EMBEDDED_IN: &str = "embedded-in";
+    /// What stands beside the keys in a Secret's data.
+    pub(in crate::domain) const DOCUMENTS: [&str; 2] = ["issuers.yaml", "jwks.json"];
 }
 
 impl Family {
@@ -124,6 +151,66 @@ impl AnnotationDomain {
     /// The key under which the webhook notes what it did. Never read as an instruction.
     pub fn status_key(&self) -> String {
         self.key(Family::Inject, inject::STATUS)
+    }
+
+    /// The key of `rotate.D/NAME`, on Secrets and what consumes them; no family of pods.
+    pub(super) fn rotate_key(&self, name: &str) -> String {
+        format!("rotate.{}/{name}", self.0)
+    }
+
+    /// What follows the `/` in a key of `rotate.D/`.
+    pub(super) fn rotate_name<'k>(&self, key: &'k str) -> Option<&'k str> {
+        key.strip_prefix("rotate.")?.strip_prefix(self.0.as_str())?.strip_prefix('/')
+    }
+
+    /// The key that opts a Secret in to rotation.
+    pub fn rotation_key(&self) -> String {
+        self.rotate_key(rotate::TYPE)
+    }
+
+    /// The key that says how old a Secret may become.
+    pub fn rotate_every_key(&self) -> String {
+        self.rotate_key(rotate::EVERY)
+    }
+
+    /// The key by which a Secret asks for a token.
+    pub fn token_of_key(&self) -> String {
+        self.rotate_key(rotate::TOKEN_OF)
+    }
+
+    /// The key under which the keys of a Secret are noted: which there are, and since when. No secret is in it.
+    pub fn keys_key(&self) -> String {
+        self.rotate_key(rotate::KEYS)
+    }
+
+    /// The key that opts a consumer of Secrets out of restarts.
+    pub fn restart_key(&self) -> String {
+        self.rotate_key(rotate::RESTART)
+    }
+
+    /// The key that says for how long a consumer is left alone after a restart.
+    pub fn restart_interval_key(&self) -> String {
+        self.rotate_key(rotate::RESTART_INTERVAL)
+    }
+
+    /// The key under which it is noted on a consumer what it has read: keyed hashes.
+    pub fn seen_key(&self) -> String {
+        self.rotate_key(rotate::SEEN)
+    }
+
+    /// The key, on a Secret with a token, of the stores of External Secrets that embed it.
+    pub fn embedded_in_key(&self) -> String {
+        self.rotate_key(rotate::EMBEDDED_IN)
+    }
+
+    /// The key, in a pod template, of when it was last restarted.
+    pub fn restarted_at_key(&self) -> String {
+        self.rotate_key(rotate::RESTARTED_AT)
+    }
+
+    /// The key, in a pod template, of what it was restarted for: a keyed hash.
+    pub fn restarted_for_key(&self) -> String {
+        self.rotate_key(rotate::RESTARTED_FOR)
     }
 
     /// The key that opts a pod out of the webhook.

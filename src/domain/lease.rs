@@ -16,6 +16,7 @@ use std::ops::RangeInclusive;
 use super::name::{InvalidText, RequestName};
 use super::parameters::{Findings, Parameters};
 use super::path::{StorageKey, StoragePath};
+use super::reference;
 use super::request::Requests;
 use super::value::SecretValue;
 
@@ -67,7 +68,7 @@ impl LeaseRequest {
             parameters.finish(&[]);
             return None;
         }
-        parameters.finish(&["kind", "storageKeyPrefix", "rangeStart", "rangeEnd"]);
+        parameters.finish(&reference::names(&reference::LEASE));
         kind?;
         Some(Self { name, storage_key_prefix, range: start?..=end? })
     }

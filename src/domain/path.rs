@@ -50,11 +50,15 @@ impl StoragePrefix {
     /// Whether this prefix is `allowed` or below it, segment by segment: `/veza` and `/veza/` both allow
     /// `/veza/production` and neither allows `/vezandra`.
     pub fn is_within(&self, allowed: &str) -> bool {
-        let allowed = allowed.strip_suffix('/').unwrap_or(allowed);
-        match self.0.strip_prefix(allowed) {
-            Some(rest) => rest.is_empty() || rest.starts_with('/'),
-            None => false,
-        }
+        is_within(&self.0, allowed)
+    }
+}
+
+fn is_within(text: &str, allowed: &str) -> bool {
+    let allowed = allowed.strip_suffix('/').unwrap_or(allowed);
+    match text.strip_prefix(allowed) {
+        Some(rest) => rest.is_empty() || rest.starts_with('/'),
+        None => false,
     }
 }
 
@@ -86,6 +90,11 @@ impl StoragePath {
     pub fn read(text: &str) -> Option<Self> {
         let key = text.rsplit('/').next().unwrap_or_default();
         (!key.is_empty() && is_plain(text)).then(|| Self(text.to_owned()))
+    }
+
+    /// Whether it is `allowed` or below it, as [`StoragePrefix::is_within`] has it.
+    pub fn is_within(&self, allowed: &str) -> bool {
+        is_within(&self.0, allowed)
     }
 
     /// The path as text.

@@ -3,6 +3,7 @@
 use super::name::RequestName;
 use super::parameters::{Findings, Parameters};
 use super::path::StorageKey;
+use super::reference;
 use super::secret::read_local_value;
 use super::value::LocalValue;
 
@@ -29,7 +30,7 @@ impl ResourceRequest {
                 name.bare()
             ));
         }
-        parameters.finish(&["storageKey", "localModeValue"]);
+        parameters.finish(&reference::names(&reference::RESOURCE));
         Self { name, storage_key, local_value }
     }
 

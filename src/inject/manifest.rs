@@ -13,6 +13,8 @@ use super::plan::{Denial, Plan, Verdict, plan};
 use super::pod::{Pod, UnreadablePod};
 use super::settings::Settings;
 use crate::domain::Warning;
+use crate::workload::{self, Workload};
+use crate::yaml::{self, Duplicates};
 
 /// One document of a manifest, after planning. `Debug` leaves out what its author wrote.
 pub struct Document<'m> {
@@ -102,8 +104,8 @@ pub fn inject<'m>(
 ) -> Result<Vec<Document<'m>>, Vec<ManifestError>> {
     let mut errors = Vec::new();
     let mut documents = Vec::new();
-    for (number, (line, source)) in split(text).into_iter().enumerate() {
-        let value = match parse_unquoted(source) {
+    for (number, yaml::Document { line, text: source }) in yaml::documents(text).into_iter().enumerate() {
+        let value = match yaml::parse(source, Duplicates::Refused) {
             Ok(value) => value,
             Err(reason) => {
                 errors.push(ManifestError::Syntax { number: number + 1, line, reason });
@@ -127,7 +129,7 @@ pub fn render(documents: &[Document<'_>]) -> Result<String, String> {
             text.push_str("---\n");
         }
         match &document.result {
-            Some(value) => text.push_str(&to_yaml(value)?),
+            Some(value) => text.push_str(&yaml::to_yaml(value)?),
             None => text.push_str(document.source),
         }
         if !text.is_empty() && !text.ends_with('\n') {
@@ -137,63 +139,6 @@ pub fn render(documents: &[Document<'_>]) -> Result<String, String> {
     Ok(text)
 }
 
-/// A value as YAML.
-pub fn to_yaml(value: &Value) -> Result<String, String> {
-    serde_saphyr::to_string(value).map_err(|error| error.to_string())
-}
-
-/// One YAML or JSON document, read as kubectl reads it, by YAML 1.1: `0755` is 493, and `yes` is a boolean.
-pub fn parse(text: &str) -> Result<Value, String> {
-    let options = serde_saphyr::options! { legacy_octal_numbers: true };
-    serde_saphyr::from_str_with_options(text, options).map_err(|error| error.to_string())
-}
-
-/// As [`parse`]; a mistake is told without the lines around it, which may be those of a Secret.
-fn parse_unquoted(text: &str) -> Result<Value, String> {
-    let options = serde_saphyr::options! { legacy_octal_numbers: true, with_snippet: false };
-    serde_saphyr::from_str_with_options(text, options).map_err(|error| error.to_string())
-}
-
-/// The documents with their first lines. A line that begins with `---` is always a marker in YAML, also within
-/// block scalars. What has no content is no document.
-fn split(text: &str) -> Vec<(usize, &str)> {
-    let mut documents = Vec::new();
-    let (mut start, mut line, mut first_line, mut at) = (0, 1, 1, 0);
-    for part in text.split_inclusive('\n') {
-        let bare = part.trim_end();
-        let marker = bare == "---" || bare.strip_prefix("--- ").is_some();
-        if marker {
-            documents.push((first_line, &text[start..at]));
-            // What follows the marker on its line belongs to the document.
-            let after = if bare == "---" { part.len() } else { 4 };
-            (start, first_line) = (at + after, if bare == "---" { line + 1 } else { line });
-        }
-        at += part.len();
-        line += 1;
-    }
-    documents.push((first_line, &text[start..]));
-    let has_content = |document: &&(usize, &str)| {
-        document
-            .1
-            .lines()
-            .map(str::trim)
-            .any(|line| !line.is_empty() && !line.starts_with(['#', '%']) && line != "...")
-    };
-    documents.iter().filter(has_content).copied().collect()
-}
-
-/// Where the kinds of workloads keep their pod.
-fn template_pointer(kind: &str) -> Option<&'static str> {
-    Some(match kind {
-        "Pod" => "",
-        "Deployment" | "StatefulSet" | "DaemonSet" | "ReplicaSet" | "ReplicationController" | "Job" => {
-            "/spec/template"
-        }
-        "CronJob" => "/spec/jobTemplate/spec/template",
-        _ => return None,
-    })
-}
-
 fn inject_object(
     object: &mut Value,
     namespace: &str,
@@ -201,24 +146,17 @@ fn inject_object(
     injected: &mut Vec<Injected>,
     errors: &mut Vec<ManifestError>,
 ) {
-    let kind = object.get("kind").and_then(Value::as_str).unwrap_or_default().to_owned();
-    if kind == "List" {
-        let items = object.get_mut("items").and_then(Value::as_array_mut);
-        for item in items.into_iter().flatten() {
+    if let Some(items) = workload::items_mut(object) {
+        for item in items {
             inject_object(item, namespace, settings, injected, errors);
         }
         return;
     }
-    let Some(pointer) = template_pointer(&kind) else { return };
-    let metadata = |field: &str| object.pointer(&format!("/metadata/{field}")).and_then(Value::as_str);
-    let namespace = metadata("namespace").unwrap_or(namespace).to_owned();
-    let name = metadata("name").or(metadata("generateName")).unwrap_or("(without a name)");
-    let title = format!("{kind} {namespace}/{name}");
-    if !pointer.is_empty() && asks_for_something(object, settings) {
+    let Some(workload) = Workload::of(object, namespace) else { return };
+    let (title, pointer) = (workload.to_string(), workload.pod_at);
+    if workload.has_template() && asks_for_something(object, settings) {
         // Nobody means that: an object's own annotations do not reach its pods.
-        let message = format!(
-            "the annotations of a {kind} itself are not read; put them on the pod, below {pointer}/metadata"
-        );
+        let message = workload.misplaced_annotations();
         let warnings = vec![Warning::new(&title, &message)];
         injected.push(Injected {
             object: title.clone(),
@@ -230,7 +168,7 @@ fn inject_object(
     }
     let before = object.clone();
     let Some(pod) = object.pointer_mut(pointer) else { return };
-    match inject_pod(pod, &namespace, settings, &title) {
+    match inject_pod(pod, &workload.namespace, settings, &title) {
         Ok(Some(Plan { changes, warnings, .. })) => {
             injected.push(Injected { object: title, before, after: object.clone(), changes, warnings });
         }
@@ -271,13 +209,6 @@ mod tests {
     use super::*;
 
     #[test]
-    fn documents_are_split_at_markers_and_empty_ones_dropped() {
-        let text = "# a comment\n---\na: 1\n---\n---\n# nothing\n--- {b: 2}\nc: |\n  --- not a marker\n";
-        let found = split(text);
-        assert_eq!(found, [(3, "a: 1\n"), (7, "{b: 2}\nc: |\n  --- not a marker\n")]);
-    }
-
-    #[test]
     fn annotations_in_the_wrong_place_or_form_are_told() {
         let settings = crate::config::read("").unwrap().offline();
         let misplaced = "kind: Deployment\nmetadata: {name: d, annotations: {secret.bsycorp.com/x: y}}\nspec: {template: {}}";
@@ -291,42 +222,5 @@ mod tests {
                 .to_string()
                 .contains("annotation inject.bsycorp.com/enabled is not a string; put its value in quotes")
         );
-    }
-
-    #[test]
-    fn unquoted_octal_stays_octal() {
-        assert_eq!(parse("defaultMode: 0755").unwrap()["defaultMode"], 493);
-        assert_eq!(parse("defaultMode: 0o755").unwrap()["defaultMode"], 493);
-    }
-
-    #[test]
-    fn words_are_what_kubectl_takes_them_for() {
-        let read = parse("a: yes\nb: 'yes'\nc: \"0755\"\nd: 1e3\ne: 1.10").unwrap();
-        assert_eq!(read, serde_json::json!({"a": true, "b": "yes", "c": "0755", "d": 1e3, "e": 1.1}));
-    }
-
-    #[test]
-    fn strings_that_look_like_something_else_stay_strings() {
-        for text in [
-            "yes",
-            "on",
-            "y",
-            "null",
-            "~",
-            "0755",
-            "0o17",
-            "1e3",
-            "1.10",
-            "",
-            " x",
-            "2026-01-01",
-            "=",
-            "|",
-            "a: b",
-            "'",
-        ] {
-            let value = serde_json::json!({ "a": text, text: "b" });
-            assert_eq!(parse(&to_yaml(&value).unwrap()).unwrap(), value, "{text}");
-        }
     }
 }

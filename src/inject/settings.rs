@@ -115,7 +115,8 @@ impl Stores {
         by_name.contains_key(&default).then_some(Self { default, by_name })
     }
 
-    pub(super) fn find(&self, name: Option<&StoreName>) -> Option<(&StoreName, &StoreSettings)> {
+    /// The store of a pod that names this one, or none.
+    pub fn find(&self, name: Option<&StoreName>) -> Option<(&StoreName, &StoreSettings)> {
         self.by_name.get_key_value(name.unwrap_or(&self.default))
     }
 

@@ -6,7 +6,7 @@ use tokio::time::Instant;
 
 /// Gives `burst` tokens at once, and one each `interval` after that.
 #[derive(Debug, Clone)]
-pub(super) struct Bucket {
+pub(crate) struct Bucket {
     burst: u32,
     interval: Duration,
     full: Option<Instant>,
@@ -14,12 +14,12 @@ pub(super) struct Bucket {
 
 impl Bucket {
     /// A full one.
-    pub(super) fn new(burst: u32, interval: Duration) -> Self {
+    pub(crate) fn new(burst: u32, interval: Duration) -> Self {
         Self { burst, interval, full: None }
     }
 
     /// Takes a token, where there is one.
-    pub(super) fn take(&mut self, now: Instant) -> bool {
+    pub(crate) fn take(&mut self, now: Instant) -> bool {
         let missing = self.full.map_or(Duration::ZERO, |full| full.saturating_duration_since(now));
         let after = missing + self.interval;
         let may = after <= self.interval * self.burst;
@@ -30,7 +30,7 @@ impl Bucket {
     }
 
     /// Takes all tokens, and those of some time to come.
-    pub(super) fn pause(&mut self, now: Instant, rest: Duration) {
+    pub(crate) fn pause(&mut self, now: Instant, rest: Duration) {
         self.full = Some(now + rest + self.interval * self.burst);
     }
 }

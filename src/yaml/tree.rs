@@ -1,7 +1,7 @@
 //! YAML as a tree that knows its lines: what any file can say, before anybody asks what it means.
 //!
-//! Read as `inject::manifest` reads manifests, by YAML 1.1. Keys that are given twice are both kept, so that they are told
-//! together with all other mistakes.
+//! Read by YAML 1.1, as [`super::parse`] reads. Keys that are given twice are both kept, so that they are told together with
+//! all other mistakes.
 
 use std::fmt;
 
@@ -10,64 +10,111 @@ use serde::de::{Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_saphyr::Spanned;
 use serde_saphyr::options::DuplicateKeyPolicy;
 
-use super::Mistake;
-
 /// A value and its line.
 #[derive(Debug)]
-pub(super) struct Node {
-    pub(super) line: u64,
-    pub(super) tree: Tree,
+pub struct Node {
+    /// Counted from 1.
+    pub line: u64,
+    /// What stands there.
+    pub tree: Tree,
 }
 
 /// A value.
 #[derive(Debug)]
-pub(super) enum Tree {
+pub enum Tree {
+    /// Nothing.
     Null,
+    /// `true`, `yes`, …
     Bool,
     /// A number, in the form that YAML's reader gives it.
     Number(String),
+    /// Text.
     Text(String),
+    /// A list.
     List(Vec<Node>),
+    /// A map, in the order of the file.
     Map(Vec<Entry>),
 }
 
 /// A key and its value.
 #[derive(Debug)]
-pub(super) struct Entry {
-    pub(super) key: String,
+pub struct Entry {
+    /// The key.
+    pub key: String,
     /// The key's line.
-    pub(super) line: u64,
-    pub(super) node: Node,
+    pub line: u64,
+    /// The value.
+    pub node: Node,
 }
 
-/// Reads one document. A file with nothing in it says nothing.
-pub(super) fn parse(text: &str) -> Result<Node, Mistake> {
-    let options = serde_saphyr::options! {
-        legacy_octal_numbers: true,
-        duplicate_keys: DuplicateKeyPolicy::PassThrough,
-    };
-    let says_nothing = |line: &str| line.trim().is_empty() || line.trim_start().starts_with('#');
-    if text.lines().all(says_nothing) {
-        return Ok(Node { line: 1, tree: Tree::Null });
+/// Text that is not one document of YAML.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct NotYaml {
+    /// Where, counted from 1, if it is known.
+    pub line: Option<u64>,
+    /// What is wrong, without a word of the text, which may be that of a Secret.
+    pub message: String,
+}
+
+impl Node {
+    /// Reads one document. Text with nothing in it says nothing.
+    pub fn parse(text: &str) -> Result<Self, NotYaml> {
+        let options = serde_saphyr::options! {
+            legacy_octal_numbers: true,
+            duplicate_keys: DuplicateKeyPolicy::PassThrough,
+        };
+        let says_nothing = |line: &str| line.trim().is_empty() || line.trim_start().starts_with('#');
+        if text.lines().all(says_nothing) {
+            return Ok(Self { line: 1, tree: Tree::Null });
+        }
+        serde_saphyr::from_str_with_options(text, options).map_err(|error| NotYaml {
+            line: error.location().map(|location| location.line()),
+            message: match error.without_snippet() {
+                serde_saphyr::Error::MultipleDocuments { .. } => {
+                    "has more than one document; take out what follows the second ---".to_owned()
+                }
+                serde_saphyr::Error::Budget { .. } => {
+                    "is nested too deep, or its aliases stand for too much; write it plainly".to_owned()
+                }
+                error => format!("is not YAML: {error}"),
+            },
+        })
     }
-    serde_saphyr::from_str_with_options(text, options).map_err(|error| Mistake {
-        path: String::new(),
-        line: error.location().map(|location| location.line()),
-        message: match error.without_snippet() {
-            serde_saphyr::Error::MultipleDocuments { .. } => {
-                "has more than one document; take out what follows the second ---".to_owned()
-            }
-            serde_saphyr::Error::Budget { .. } => {
-                "is nested too deep, or its aliases stand for too much; write it plainly".to_owned()
-            }
-            error => format!("is not YAML: {error}"),
-        },
-    })
+
+    /// The entries of a map; none of anything else.
+    pub fn entries(&self) -> &[Entry] {
+        match &self.tree {
+            Tree::Map(entries) => entries,
+            _ => &[],
+        }
+    }
+
+    /// The line of what a JSON pointer leads to, or of the nearest thing above it that is there.
+    pub fn line_of(&self, pointer: &str) -> u64 {
+        let (mut node, mut line) = (self, self.line);
+        for step in pointer.split('/').skip(1) {
+            let step = step.replace("~1", "/").replace("~0", "~");
+            let next = match &node.tree {
+                // Of a key that stands twice, the last one counts.
+                Tree::Map(entries) => {
+                    entries.iter().rfind(|entry| entry.key == step).map(|entry| (&entry.node, entry.line))
+                }
+                Tree::List(nodes) => {
+                    step.parse::<usize>().ok().and_then(|at| nodes.get(at)).map(|node| (node, node.line))
+                }
+                _ => None,
+            };
+            let Some(found) = next else { break };
+            (node, line) = found;
+        }
+        line
+    }
 }
 
 impl Tree {
     /// What it is, as the end of "is …".
-    pub(super) fn word(&self) -> &'static str {
+    pub fn word(&self) -> &'static str {
         match self {
             Self::Null => "nothing",
             Self::Bool => "a boolean",

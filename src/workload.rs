@@ -1,0 +1,130 @@
+//! Workloads: the kinds of objects that make pods, and where they keep their pod.
+//!
+//! Documents are looked at as values: Kubernetes' types would drop what they do not know.
+
+mod asking;
+
+use std::fmt;
+
+use serde_json::Value;
+
+pub use asking::{Asking, UnreadableRequests};
+
+/// An object that makes pods, or is one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Workload {
+    /// `Deployment`
+    pub kind: String,
+    /// Its own namespace, or the one that objects are in which name none.
+    pub namespace: String,
+    /// `metadata.name`, or `generateName`.
+    pub name: String,
+    /// Where in the object the pod or its template is (RFC 6901).
+    pub pod_at: &'static str,
+}
+
+impl Workload {
+    /// Reads an object; `None` of one that makes no pods.
+    pub fn of(object: &Value, namespace: &str) -> Option<Self> {
+        let kind = object.get("kind").and_then(Value::as_str)?;
+        let pod_at = template_pointer(kind)?;
+        let metadata = |field: &str| object.pointer(&format!("/metadata/{field}")).and_then(Value::as_str);
+        Some(Self {
+            kind: kind.to_owned(),
+            namespace: metadata("namespace").unwrap_or(namespace).to_owned(),
+            name: metadata("name").or(metadata("generateName")).unwrap_or("(without a name)").to_owned(),
+            pod_at,
+        })
+    }
+
+    /// Whether it makes pods of a template, and is none itself.
+    pub fn has_template(&self) -> bool {
+        !self.pod_at.is_empty()
+    }
+
+    /// What to tell an author who annotated the object instead of its pods.
+    pub fn misplaced_annotations(&self) -> String {
+        let Self { kind, pod_at, .. } = self;
+        format!(
+            "the annotations of a {kind} itself are not read; put them on the pod, below {pod_at}/metadata"
+        )
+    }
+}
+
+impl fmt::Display for Workload {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}/{}", self.kind, self.namespace, self.name)
+    }
+}
+
+/// Where the kinds of workloads keep their pod.
+fn template_pointer(kind: &str) -> Option<&'static str> {
+    Some(match kind {
+        "Pod" => "",
+        "Deployment" | "StatefulSet" | "DaemonSet" | "ReplicaSet" | "ReplicationController" | "Job" => {
+            "/spec/template"
+        }
+        "CronJob" => "/spec/jobTemplate/spec/template",
+        _ => return None,
+    })
+}
+
+/// The items of a `List`; `None` of any other object.
+pub fn items_mut(object: &mut Value) -> Option<&mut [Value]> {
+    if !is_list(object) {
+        return None;
+    }
+    Some(object.get_mut("items").and_then(Value::as_array_mut).map_or(&mut [], Vec::as_mut_slice))
+}
+
+/// The objects of a document with where they stand in it: itself, or the items of a `List`, and of those in it.
+pub fn objects(document: &Value) -> Vec<(String, &Value)> {
+    let mut found = Vec::new();
+    collect(document, String::new(), &mut found);
+    found
+}
+
+fn collect<'v>(object: &'v Value, at: String, found: &mut Vec<(String, &'v Value)>) {
+    if !is_list(object) {
+        return found.push((at, object));
+    }
+    let items = object.get("items").and_then(Value::as_array);
+    for (index, item) in items.into_iter().flatten().enumerate() {
+        collect(item, format!("{at}/items/{index}"), found);
+    }
+}
+
+fn is_list(object: &Value) -> bool {
+    object.get("kind").and_then(Value::as_str).is_some_and(|kind| kind == "List")
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn every_kind_says_where_its_pod_is() {
+        let of = |kind: &str| Workload::of(&json!({"kind": kind, "metadata": {"name": "a"}}), "demo");
+        for kind in ["Deployment", "StatefulSet", "DaemonSet", "ReplicaSet", "ReplicationController", "Job"] {
+            assert_eq!(of(kind).unwrap().pod_at, "/spec/template", "{kind}");
+        }
+        assert_eq!(of("CronJob").unwrap().pod_at, "/spec/jobTemplate/spec/template");
+        assert_eq!(of("Pod").unwrap().to_string(), "Pod demo/a");
+        assert_eq!(of("Service"), None);
+    }
+
+    #[test]
+    fn lists_are_looked_into() {
+        let document = json!({"kind": "List", "items": [
+            {"kind": "Pod"},
+            {"kind": "List", "items": [{"kind": "Job"}]},
+        ]});
+        let found: Vec<_> =
+            objects(&document).iter().map(|(at, object)| format!("{at} {}", object["kind"])).collect();
+        assert_eq!(found, [r#"/items/0 "Pod""#, r#"/items/1/items/0 "Job""#]);
+        let pod = json!({"kind": "Pod"});
+        assert_eq!(objects(&pod), [(String::new(), &pod)]);
+    }
+}
