@@ -21,10 +21,13 @@ mod parameters;
 mod path;
 mod problem;
 mod quantity;
+pub mod reference;
 mod request;
 mod resource;
+mod rotation;
 mod secret;
 mod suggest;
+mod token_request;
 mod value;
 
 pub use annotation::{AnnotationDomain, Family, InvalidDomain};
@@ -47,9 +50,11 @@ pub use problem::{Fault, Found, Problem, Rejection, Warning};
 pub use quantity::{InvalidQuantity, Quantity};
 pub use request::{Grammar, Parsed, Requests};
 pub use resource::ResourceRequest;
+pub use rotation::Rotation;
 pub use secret::{
     ApiKeyParty, Delivery, Generated, GpgPart, KeyHalf, KubernetesSecret, KubernetesTarget, Modulus,
     NamedCurve, Origin, SecretKind, SecretRequest, SecretType, StoredSecret,
 };
 pub use suggest::nearest;
+pub use token_request::TokenRequest;
 pub use value::{LocalValue, SecretValue};

@@ -1,7 +1,7 @@
 //! Where secrets are kept: one trait, and the stores behind it.
 //!
 //! ```text
-//! StoreSettings, Surroundings ─▶ open ─▶ dyn Store ─▶ get (init) · create, delete, list (creator)
+//! StoreSettings, Surroundings ─▶ open ─▶ dyn Store ─▶ get (init) · create, delete, list (creator) · replace (provider)
 //! ```
 //!
 //! | store | what lies at `/veza/db_password` | a group of several values |
@@ -98,6 +98,17 @@ pub enum Deleted {
     Changed,
 }
 
+/// What [`Store::replace`] did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Replaced {
+    /// The new value is there.
+    Done,
+    /// What lies there is not what was expected, and was left alone.
+    Changed,
+    /// This store cannot write over a value only as long as it is the expected one, and so does not at all.
+    Unsupported,
+}
+
 /// A store of secrets. The `Debug` form of a store shows neither values nor credentials.
 pub trait Store: fmt::Debug + Send + Sync {
     /// Gets many values, in as few calls to the store as it allows. Every address has an outcome.
@@ -113,6 +124,17 @@ pub trait Store: fmt::Debug + Send + Sync {
         address: &'a Address,
         expected: &'a SecretValue,
     ) -> Answer<'a, Result<Deleted, StoreError>>;
+
+    /// Writes over a value if it is still the expected one. Nothing is ever deleted in between: whoever reads sees the one
+    /// or the other. Not every store can do that.
+    fn replace<'a>(
+        &'a self,
+        _address: &'a Address,
+        _expected: &'a SecretValue,
+        _value: &'a SecretValue,
+    ) -> Answer<'a, Result<Replaced, StoreError>> {
+        Box::pin(std::future::ready(Ok(Replaced::Unsupported)))
+    }
 
     /// Lists what begins with a prefix, to the last page, in no order. An object with fields is listed once, by its
     /// own path. Values are not read.

@@ -1,4 +1,4 @@
-//! Events beside pods, as `kubectl describe pod` shows them.
+//! Events beside objects, as `kubectl describe` shows them.
 //!
 //! Invariant: the name is the caller's and follows from what the Event says, so there is one of it, whichever leader writes
 //! it, for as long as the API server keeps it (an hour, unless configured otherwise).
@@ -10,12 +10,21 @@ use kube::api::ObjectMeta;
 
 use crate::cluster::{LONGEST_NOTE, REPORTER};
 
-/// The pod that an Event is about.
+/// The object that an Event is about.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Regarding<'a> {
+    pub(super) api_version: &'a str,
+    pub(super) kind: &'a str,
     pub(super) namespace: &'a str,
     pub(super) name: &'a str,
     pub(super) uid: &'a str,
+}
+
+impl<'a> Regarding<'a> {
+    /// A pod.
+    pub(super) fn pod(namespace: &'a str, name: &'a str, uid: &'a str) -> Self {
+        Self { api_version: "v1", kind: "Pod", namespace, name, uid }
+    }
 }
 
 /// What an Event says.
@@ -31,11 +40,11 @@ pub(super) struct Said {
     pub(super) note: String,
 }
 
-/// The Event of this name about a pod, by this replica.
-pub(super) fn about(pod: Regarding<'_>, name: String, said: Said, replica: &str, now: MicroTime) -> Event {
+/// The Event of this name about an object, by this replica.
+pub(super) fn about(object: Regarding<'_>, name: String, said: Said, replica: &str, now: MicroTime) -> Event {
     let Said { type_, reason, action, mut note } = said;
     note.truncate(note.floor_char_boundary(LONGEST_NOTE));
-    let namespace = Some(pod.namespace.to_owned());
+    let namespace = Some(object.namespace.to_owned());
     Event {
         metadata: ObjectMeta { name: Some(name), namespace: namespace.clone(), ..ObjectMeta::default() },
         type_: Some(type_.to_owned()),
@@ -43,11 +52,11 @@ pub(super) fn about(pod: Regarding<'_>, name: String, said: Said, replica: &str,
         action: Some(action.to_owned()),
         note: Some(note),
         regarding: Some(ObjectReference {
-            api_version: Some("v1".to_owned()),
-            kind: Some("Pod".to_owned()),
-            name: Some(pod.name.to_owned()),
+            api_version: Some(object.api_version.to_owned()),
+            kind: Some(object.kind.to_owned()),
+            name: Some(object.name.to_owned()),
             namespace,
-            uid: Some(pod.uid.to_owned()),
+            uid: Some(object.uid.to_owned()),
             ..ObjectReference::default()
         }),
         reporting_controller: Some(REPORTER.to_owned()),

@@ -9,6 +9,8 @@ use std::fmt::Debug;
 use futures::StreamExt as _;
 use futures::stream::BoxStream;
 use kube::api::ObjectMeta;
+#[cfg(feature = "kubernetes")]
+use kube::core::NamespaceResourceScope;
 use kube::core::PartialObjectMeta;
 use kube::runtime::WatchStreamExt as _;
 use kube::runtime::watcher::{self, Config, Event, watcher};
@@ -16,7 +18,7 @@ use kube::{Api, Client, Resource};
 use serde::de::DeserializeOwned;
 
 /// Pods that run, or will: one that ends is told as deleted.
-pub(super) const NOT_ENDED: &str = "status.phase!=Succeeded,status.phase!=Failed";
+pub(crate) const NOT_ENDED: &str = "status.phase!=Succeeded,status.phase!=Failed";
 
 /// Objects in one answer of a list, where lists are not streamed.
 const PAGE: u32 = 50;
@@ -24,33 +26,50 @@ const PAGE: u32 = 50;
 const UNPROCESSABLE: u16 = 422;
 
 /// What was seen of a kind.
-pub(super) type Sight = Result<Event<ObjectMeta>, watcher::Error>;
+pub(crate) type Sight = Result<Event<ObjectMeta>, watcher::Error>;
 
 /// Watches, in the way that the API server can do.
-pub(super) struct Watcher {
+pub(crate) struct Watcher {
     client: Client,
     is_paging: bool,
 }
 
 impl Watcher {
-    pub(super) fn new(client: Client) -> Self {
+    pub(crate) fn new(client: Client) -> Self {
         Self { client, is_paging: false }
     }
 
     /// Objects of all namespaces, as far as `config` selects them. Never ends.
-    pub(super) fn watch<K>(&self, config: Config) -> BoxStream<'static, Sight>
+    pub(crate) fn watch<K>(&self, config: Config) -> BoxStream<'static, Sight>
     where
         K: Resource<DynamicType = ()> + Clone + Debug + Send + Sync + 'static,
         PartialObjectMeta<K>: DeserializeOwned,
     {
-        // The API server sends no more of these than their metadata.
-        let objects: Api<PartialObjectMeta<K>> = Api::all(self.client.clone());
+        self.watch_these::<K>(Api::all(self.client.clone()), config)
+    }
+
+    /// The same of one namespace.
+    #[cfg(feature = "kubernetes")]
+    pub(crate) fn watch_in<K>(&self, namespace: &str, config: Config) -> BoxStream<'static, Sight>
+    where
+        K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + Debug + Send + Sync + 'static,
+        PartialObjectMeta<K>: DeserializeOwned,
+    {
+        self.watch_these::<K>(Api::namespaced(self.client.clone(), namespace), config)
+    }
+
+    /// The API server sends no more of these than their metadata.
+    fn watch_these<K>(&self, objects: Api<PartialObjectMeta<K>>, config: Config) -> BoxStream<'static, Sight>
+    where
+        K: Resource<DynamicType = ()> + Clone + Debug + Send + Sync + 'static,
+        PartialObjectMeta<K>: DeserializeOwned,
+    {
         let config = if self.is_paging { config.page_size(PAGE) } else { config.streaming_lists() };
         watcher(objects, config).default_backoff().map(|sight| sight.map(metadata_of)).boxed()
     }
 
     /// Whether this was said only because the API server does not stream lists: watches are to be begun again, by pages.
-    pub(super) fn falls_back(&mut self, sight: &Sight) -> bool {
+    pub(crate) fn falls_back(&mut self, sight: &Sight) -> bool {
         let falls_back = !self.is_paging && sight.as_ref().is_err_and(is_without_streams);
         if falls_back {
             tracing::info!("the API server does not stream lists; they are asked for by pages");

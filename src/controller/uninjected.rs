@@ -43,7 +43,7 @@ pub use self::judge::Judge;
 use self::metrics::{FinderMetrics, Watched};
 use self::scope::Scope;
 use self::source::Source;
-use super::bucket::Bucket;
+use crate::bucket::Bucket;
 use crate::cluster::{ApiError, Cluster};
 use crate::leader::Leadership;
 use crate::telemetry::{Once, chain};

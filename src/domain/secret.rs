@@ -6,7 +6,7 @@
 mod kubernetes;
 mod stored;
 
-pub(super) use stored::read_local_value;
+pub(super) use stored::{read_local_value, read_recipe};
 
 use super::name::{ContainerName, EnvName, FileMode, MountPath, RequestName, SecretKey, SecretName};
 use super::parameters::{Findings, Parameters};
@@ -230,7 +230,7 @@ pub enum KubernetesTarget {
 impl SecretType {
     const ALLOWED: &str = "RSA, GPG, RANDOM, PASSWORD, EC, ED25519";
 
-    fn read(text: &str) -> Option<Self> {
+    pub(super) fn read(text: &str) -> Option<Self> {
         Some(match text {
             "RSA" => Self::Rsa,
             "GPG" => Self::Gpg,

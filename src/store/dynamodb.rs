@@ -11,6 +11,7 @@
 //!            denied as a whole ─▶ BatchGetItem of each key, so that it is told which one is not granted
 //! create  one value ─▶ PutItem     several ─▶ TransactWriteItems     both only where there is no such item
 //!            lost ─▶ read what the winner wrote
+//! replace ─▶ UpdateItem on condition of the value
 //! delete  ─▶ DeleteItem on condition of the value
 //! list    ─▶ Scan, keys only, to the last page
 //! ```
@@ -38,7 +39,8 @@ use aws_smithy_runtime_api::client::result::SdkError;
 use super::aws::fault::{self, Fault};
 use super::aws::{Connection, in_batches};
 use super::{
-    Address, Answer, Created, Deleted, OpenError, Outcomes, Store, StoreError, Surroundings, whole_group,
+    Address, Answer, Created, Deleted, OpenError, Outcomes, Replaced, Store, StoreError, Surroundings,
+    whole_group,
 };
 use crate::domain::{SecretValue, StoragePath};
 use crate::handover::{AwsSettings, DynamoDbSettings};
@@ -297,6 +299,34 @@ impl DynamoDb {
         }
     }
 
+    async fn replace_if(
+        &self,
+        address: &Address,
+        expected: &SecretValue,
+        value: &SecretValue,
+    ) -> Result<Replaced, StoreError> {
+        item::check_key(&address.path)?;
+        let text = |value: &SecretValue| item::text(address, value);
+        let values = HashMap::from([(":new".to_owned(), text(value)?), (":old".to_owned(), text(expected)?)]);
+        let key = item::key(address.path.to_string());
+        let call = |client: Arc<Client>| {
+            let update = client.update_item().table_name(&self.table).set_key(Some(key.clone()));
+            update
+                .update_expression(item::SET)
+                .condition_expression(item::IS)
+                .set_expression_attribute_names(Some(item::names(item::SET)))
+                .set_expression_attribute_values(Some(values.clone()))
+                .send()
+        };
+        match self.connection.call(call).await {
+            Ok(_) => Ok(Replaced::Done),
+            Err(SdkError::ServiceError(context)) if context.err().is_conditional_check_failed_exception() => {
+                Ok(Replaced::Changed)
+            }
+            Err(error) => Err(self.fault(&error).about(&address.path)),
+        }
+    }
+
     async fn list_all(&self, prefix: &str) -> Result<Vec<StoragePath>, StoreError> {
         let mut paths = Vec::new();
         let mut start = None;
@@ -352,6 +382,15 @@ impl Store for DynamoDb {
         expected: &'a SecretValue,
     ) -> Answer<'a, Result<Deleted, StoreError>> {
         Box::pin(self.delete_if(address, expected))
+    }
+
+    fn replace<'a>(
+        &'a self,
+        address: &'a Address,
+        expected: &'a SecretValue,
+        value: &'a SecretValue,
+    ) -> Answer<'a, Result<Replaced, StoreError>> {
+        Box::pin(self.replace_if(address, expected, value))
     }
 
     fn list<'a>(&'a self, prefix: &'a str) -> Answer<'a, Result<Vec<StoragePath>, StoreError>> {

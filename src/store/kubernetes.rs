@@ -9,6 +9,7 @@
 //! |---|---|
 //! | get | GET of each Secret once, 16 at a time: a Role needs `get` of these names and nothing else |
 //! | create | GET; POST where there is no Secret, else a merge patch that adds the keys |
+//! | replace | GET; a merge patch that sets the key |
 //! | delete | GET; DELETE where it is the last key, else a merge patch that takes the key away |
 //! | list | pages of metadata, by label; values do not travel |
 //!
@@ -23,6 +24,7 @@
 
 mod calls;
 mod object;
+mod whole;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -33,9 +35,12 @@ use kube::Config;
 use self::calls::{Api, Failure, Line};
 use self::object::{Found, Owner, Place};
 use super::{
-    Address, Answer, Created, Deleted, OpenError, Outcomes, Store, StoreError, Surroundings, whole_group,
+    Address, Answer, Created, Deleted, OpenError, Outcomes, Replaced, Store, StoreError, Surroundings,
+    whole_group,
 };
 use crate::domain::{SecretValue, StoragePath};
+
+pub use self::whole::{Changes, SecretObject, Written};
 
 /// Requests at once.
 const AT_ONCE: usize = 16;
@@ -256,6 +261,35 @@ impl Secrets {
         Err(overtaken(&address.path))
     }
 
+    async fn replace_one(
+        &self,
+        address: &Address,
+        expected: &SecretValue,
+        value: &SecretValue,
+    ) -> Result<Replaced, StoreError> {
+        let group = [(address.clone(), value.clone())];
+        let group = Group::of(&group)?;
+        let (path, key, _) = group.keys[0];
+        for _ in 0..ATTEMPTS {
+            let found = match self.api.get(&group.secret).await {
+                Err(Failure::Absent) => return Ok(Replaced::Changed),
+                Err(failure) => return Err(failure.at(path)),
+                Ok(found) => found,
+            };
+            if found.value(key) != Some(expected) {
+                return Ok(Replaced::Changed);
+            }
+            group.fits(found.size() - expected.expose().len())?;
+            match self.api.patch(&group.secret, &object::with(&found, &group.data())).await {
+                Ok(()) => return Ok(Replaced::Done),
+                // Somebody else wrote in between, perhaps another key.
+                Err(Failure::Conflict | Failure::Absent) => {}
+                Err(failure) => return Err(group.refused(failure)),
+            }
+        }
+        Err(overtaken(path))
+    }
+
     async fn list_all(&self, prefix: &str) -> Result<Vec<StoragePath>, StoreError> {
         for _ in 0..LISTS {
             match self.pages().await {
@@ -300,6 +334,15 @@ impl Store for Secrets {
         expected: &'a SecretValue,
     ) -> Answer<'a, Result<Deleted, StoreError>> {
         Box::pin(self.delete_one(address, expected))
+    }
+
+    fn replace<'a>(
+        &'a self,
+        address: &'a Address,
+        expected: &'a SecretValue,
+        value: &'a SecretValue,
+    ) -> Answer<'a, Result<Replaced, StoreError>> {
+        Box::pin(self.replace_one(address, expected, value))
     }
 
     fn list<'a>(&'a self, prefix: &'a str) -> Answer<'a, Result<Vec<StoragePath>, StoreError>> {

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use super::{Address, Answer, Created, Deleted, Outcomes, Store, StoreError};
+use super::{Address, Answer, Created, Deleted, Outcomes, Replaced, Store, StoreError};
 use crate::domain::{SecretValue, StoragePath};
 
 /// Values by path, and what is answered instead before they are.
@@ -13,6 +13,8 @@ use crate::domain::{SecretValue, StoragePath};
 pub(crate) struct Memory {
     state: Mutex<State>,
     is_slow: bool,
+    stalls: bool,
+    cannot_replace: bool,
     requests: AtomicUsize,
 }
 
@@ -36,6 +38,14 @@ impl Memory {
         Self { is_slow: true, ..Self::default() }
     }
 
+    pub(crate) fn that_stalls() -> Self {
+        Self { stalls: true, ..Self::default() }
+    }
+
+    pub(crate) fn that_cannot_replace() -> Self {
+        Self { cannot_replace: true, ..Self::default() }
+    }
+
     /// What is stored, as text.
     pub(crate) fn texts(&self) -> BTreeMap<String, String> {
         let state = self.state.lock().unwrap();
@@ -55,6 +65,9 @@ impl Memory {
     /// Does the work of a call.
     async fn work<T>(&self, work: impl FnOnce(&mut State) -> T + Send) -> T {
         self.requests.fetch_add(1, Ordering::Relaxed);
+        if self.stalls {
+            std::future::pending::<()>().await;
+        }
         if self.is_slow {
             tokio::task::yield_now().await;
         }
@@ -139,6 +152,25 @@ impl Store for Memory {
                     Ok(Deleted::Gone)
                 }
             }
+        }))
+    }
+
+    fn replace<'a>(
+        &'a self,
+        address: &'a Address,
+        expected: &'a SecretValue,
+        value: &'a SecretValue,
+    ) -> Answer<'a, Result<Replaced, StoreError>> {
+        Box::pin(self.work(move |state| {
+            state.fails(&address.path)?;
+            if self.cannot_replace {
+                return Ok(Replaced::Unsupported);
+            }
+            match state.values.get_mut(&address.path) {
+                Some(there) if there == expected => *there = value.clone(),
+                _ => return Ok(Replaced::Changed),
+            }
+            Ok(Replaced::Done)
         }))
     }
 

@@ -5,6 +5,7 @@
 //!
 //! version 2   get      GET data/PATH, each object once
 //!             create   GET, then POST data/PATH with options.cas: 0 for a new object, else the version that was read
+//!             replace  GET, then POST data/PATH with the other value, by cas; not in version 1
 //!             delete   GET, then POST data/PATH without the key, by cas; the last one leaves an empty version, which is
 //!                      then deleted (POST delete/PATH, that version alone)
 //!             list     LIST metadata/FOLDER, folder by folder
@@ -27,6 +28,7 @@
 mod list;
 mod object;
 mod place;
+mod replace;
 mod session;
 mod wire;
 
@@ -45,8 +47,8 @@ use self::place::Place;
 use self::session::{Identity, Session, Token};
 use self::wire::{Answer, Call, Http, Missing, Trouble};
 use super::{
-    Address, Answer as Boxed, Created, Deleted, OpenError, Outcomes, Store, StoreError, Surroundings, http,
-    whole_group,
+    Address, Answer as Boxed, Created, Deleted, OpenError, Outcomes, Replaced, Store, StoreError,
+    Surroundings, http, whole_group,
 };
 use crate::domain::{SecretValue, StoragePath};
 use crate::handover::VaultSettings;
@@ -347,6 +349,15 @@ impl Store for Vault {
         Box::pin(async move {
             self.delete_one(address, expected).await.map_err(|trouble| trouble.at(&address.path))
         })
+    }
+
+    fn replace<'a>(
+        &'a self,
+        address: &'a Address,
+        expected: &'a SecretValue,
+        value: &'a SecretValue,
+    ) -> Boxed<'a, Result<Replaced, StoreError>> {
+        Box::pin(self.replace_one(address, expected, value))
     }
 
     fn list<'a>(&'a self, prefix: &'a str) -> Boxed<'a, Result<Vec<StoragePath>, StoreError>> {

@@ -20,8 +20,8 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::metrics::Reason;
 use super::turn::Pod;
+use crate::bucket::Bucket;
 use crate::cluster::{ApiError, Cluster, REPORTER};
-use crate::controller::bucket::Bucket;
 use crate::controller::event::{Regarding, Said, about};
 use crate::telemetry::{Once, Sparingly, chain};
 
@@ -162,7 +162,7 @@ fn event(report: &Report, replica: &str, now: MicroTime) -> Event {
     let mut hasher = DefaultHasher::new();
     (said.reason, &said.note).hash(&mut hasher);
     let name = format!("keystow-{}-{:016x}", pod.uid, hasher.finish());
-    let regarding = Regarding { namespace: &pod.namespace, name: &pod.name, uid: &pod.uid };
+    let regarding = Regarding::pod(&pod.namespace, &pod.name, &pod.uid);
     about(regarding, name, said.clone(), replica, now)
 }
 

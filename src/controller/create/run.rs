@@ -9,7 +9,6 @@
 //! Deliberately absent: flags and signals (the command line has them).
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io;
 use std::net::SocketAddr;
 use std::num::NonZero;
 use std::path::PathBuf;
@@ -26,13 +25,11 @@ use super::stores::{OwnIdentity, Stores};
 use super::sweep::Sweeper;
 use super::term::{Ended, Term, Until, Workshop};
 use super::turn::Maker;
-use crate::admin::Listener;
 use crate::cluster::{Cluster, ClusterError, ClusterSettings};
+use crate::controller::process::{Process, ProcessError};
 use crate::domain::StoreName;
 use crate::handover::StoreSettings;
-use crate::leader::{Campaign, Leadership};
-use crate::readiness::Readiness;
-use crate::shutdown::{Shutdown, Stage};
+use crate::shutdown::Shutdown;
 use crate::store::{OpenError, Surroundings};
 use crate::{inject, telemetry};
 
@@ -65,21 +62,9 @@ pub struct Settings {
 /// Why the creator does not start, or ended otherwise than drained.
 #[derive(Debug, Error)]
 pub enum RunError {
-    /// A second signal came.
-    #[error("aborted by a second signal; what was under way will be done by the next creator")]
-    Aborted,
-    /// A task that must run for as long as the process does has ended.
-    #[error("a background task of the creator ended; report the log line before this one, and start again")]
-    Background,
-    /// A socket could not be bound.
-    #[error("cannot listen on {address} for health and metrics; choose a free address of this machine")]
-    Bind {
-        /// Where.
-        address: SocketAddr,
-        /// What the operating system said.
-        #[source]
-        source: io::Error,
-    },
+    /// As any controller.
+    #[error(transparent)]
+    Process(#[from] ProcessError),
     /// There is no API server.
     #[error(transparent)]
     Cluster(#[from] ClusterError),
@@ -111,11 +96,8 @@ pub enum RunError {
 pub struct Creator {
     shop: Arc<Workshop>,
     writer: Writer,
-    admin: Listener,
-    readiness: Readiness,
+    process: Process,
     registry: Registry,
-    cluster: Cluster,
-    grace: Duration,
 }
 
 impl Creator {
@@ -126,8 +108,7 @@ impl Creator {
     /// When it could not work.
     pub async fn new(settings: Settings) -> Result<Self, RunError> {
         let cluster = Cluster::join(&settings.cluster).await?;
-        let admin = Listener::bind(settings.admin).await;
-        let admin = admin.map_err(|source| RunError::Bind { address: settings.admin, source })?;
+        let process = Process::bind(settings.admin, cluster.clone(), settings.grace).await?;
         let mut registry = Registry::default();
         let metrics = CreatorMetrics::register(&mut registry, settings.stores.keys());
         let opener = OwnIdentity {
@@ -155,14 +136,13 @@ impl Creator {
             workers: settings.workers.get(),
             resync: settings.resync,
         };
-        let (shop, readiness) = (Arc::new(shop), Readiness::new());
-        Ok(Self { shop, writer, admin, readiness, registry, cluster, grace: settings.grace })
+        Ok(Self { shop: Arc::new(shop), writer, process, registry })
     }
 
     /// Where health and metrics listen.
     #[must_use]
     pub fn admin_address(&self) -> SocketAddr {
-        self.admin.address()
+        self.process.admin_address()
     }
 
     /// Works while this replica leads, until shutdown.
@@ -171,33 +151,14 @@ impl Creator {
     ///
     /// When it was aborted, or a task that must not end has ended.
     pub async fn run(self, shutdown: Shutdown) -> Result<(), RunError> {
-        let Self { shop, writer, admin, readiness, mut registry, cluster, grace } = self;
-        tracing::info!(admin = %admin.address(), "serving");
-        let (campaign, leadership) = Campaign::new(&cluster, &mut registry);
-        // Dropped at the end, and with it whatever of it still runs.
+        let Self { shop, writer, process, registry } = self;
         let mut background = JoinSet::new();
-        background.spawn(admin.serve(readiness.clone(), registry));
-        background.spawn(async move {
-            writer.run().await;
-        });
-        let election = tokio::spawn(campaign.run(shutdown.clone()));
-        let draining = shutdown.clone();
-        background.spawn(async move {
-            draining.draining().await;
-            readiness.begin_drain();
-            std::future::pending::<()>().await;
-        });
-        tokio::select! {
-            () = lead(&shop, leadership, &shutdown) => {}
-            () = too_late(&shutdown, grace) => {
-                tracing::warn!("turns were not over within the grace period; the next creator does them");
-            }
-            () = shutdown.aborted() => return Err(RunError::Aborted),
-            _ = background.join_next() => return Err(RunError::Background),
-        }
-        // Gives the Lease back; its requests have bounds.
-        let _ = election.await;
-        tracing::info!("drained");
+        background.spawn(writer.run());
+        let term = async || {
+            shop.stores.forget().await;
+            Term::new(&shop).work(Until::Drained, &shutdown).await;
+        };
+        process.run(&shutdown, registry, background, term, || shop.metrics.rest()).await?;
         Ok(())
     }
 
@@ -208,14 +169,10 @@ impl Creator {
     ///
     /// When pods could not be listed, or a signal came before all was done.
     pub async fn run_once(self, shutdown: Shutdown) -> Result<BTreeSet<Reason>, RunError> {
-        let Self { shop, writer, admin, readiness, registry, .. } = self;
-        let mut background = JoinSet::new();
-        background.spawn(admin.serve(readiness, registry));
+        let Self { shop, writer, process, registry } = self;
         let mut reports = tokio::spawn(writer.run());
-        let ended = tokio::select! {
-            ended = Term::new(&shop).work(Until::Done, &shutdown) => ended,
-            () = shutdown.aborted() => return Err(RunError::Aborted),
-        };
+        let ended = process.once(&shutdown, registry, Term::new(&shop).work(Until::Done, &shutdown));
+        let ended = ended.await.ok_or(ProcessError::Aborted)?;
         // The line ends with its last sender.
         drop(shop);
         if tokio::time::timeout(LAST_REPORTS, &mut reports).await.is_err() {
@@ -228,39 +185,6 @@ impl Creator {
             Ended::NotListed { reason } => Err(RunError::NotListed { reason }),
         }
     }
-}
-
-/// Works whenever this replica leads, until the process drains.
-async fn lead(shop: &Arc<Workshop>, mut leadership: Leadership, shutdown: &Shutdown) {
-    while shutdown.stage() == Stage::Running {
-        let leads = tokio::select! {
-            leads = leadership.wait_for(|leading| *leading) => leads.is_ok(),
-            () = shutdown.draining() => return,
-        };
-        if !leads {
-            return;
-        }
-        let mut seen = leadership.clone();
-        let lost = async {
-            let _ = seen.wait_for(|leading| !*leading).await;
-            // It is given up when the process drains, and that is no reason to drop what runs.
-            if shutdown.stage() > Stage::Running {
-                std::future::pending::<()>().await;
-            }
-        };
-        shop.stores.forget().await;
-        tokio::select! {
-            _ = Term::new(shop).work(Until::Drained, shutdown) => {}
-            () = lost => tracing::info!("leadership is lost; nothing is remembered"),
-        }
-        shop.metrics.rest();
-    }
-}
-
-/// Returns when the drain has taken too long.
-async fn too_late(shutdown: &Shutdown, grace: Duration) {
-    shutdown.draining().await;
-    tokio::time::sleep(grace).await;
 }
 
 /// Says of each store what it can do, and fails where none can be opened.

@@ -14,7 +14,7 @@ pub(super) fn event(due: &Due, conditions: &[String], replica: &str, now: MicroT
     let Due { uid, pod } = due;
     let said =
         Said { type_: "Warning", reason: "NotInjected", action: "Inject", note: note(due, conditions) };
-    let regarding = Regarding { namespace: &pod.namespace, name: &pod.name, uid };
+    let regarding = Regarding::pod(&pod.namespace, &pod.name, uid);
     about(regarding, format!("keystow-not-injected-{uid}"), said, replica, now)
 }
 

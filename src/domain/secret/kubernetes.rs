@@ -3,9 +3,9 @@
 use super::{KubernetesSecret, KubernetesTarget};
 use crate::domain::name::{EnvName, FileMode, MountPath, SecretKey, SecretName};
 use crate::domain::parameters::Parameters;
+use crate::domain::reference;
 
-const KNOWN: [&str; 10] =
-    ["kind", "secret", "key", "env", "envFrom", "prefix", "path", "mode", "optional", "containers"];
+const KNOWN: [&str; 10] = reference::names(&reference::KUBERNETES);
 
 const ONE_TARGET: &str = "give exactly one target: key and env, or envFrom=true, or path";
 

@@ -12,16 +12,15 @@
 use super::{
     ApiKeyParty, Generated, GpgPart, KeyHalf, Modulus, NamedCurve, Origin, SecretType, StoredSecret,
 };
+use crate::domain::generation::Recipe;
 use crate::domain::name::{EnvName, FileMode, InvalidText, RequestName};
 use crate::domain::parameters::{LOCAL_MODE_VALUE, Parameters};
 use crate::domain::path::StorageKey;
 use crate::domain::problem::{Fault, Found};
+use crate::domain::reference;
 use crate::domain::value::LocalValue;
 
-const KNOWN: [&str; 9] =
-    ["kind", "type", "size", "userId", "storageKey", "localModeValue", "env", "mode", "containers"];
-const KNOWN_REFERENCE: [&str; 8] =
-    ["kind", "type", "size", "storageKey", "localModeValue", "env", "mode", "containers"];
+const KNOWN: [&str; 9] = reference::names(&reference::STORED);
 
 const MODULI: &str = "2048, 3072 or 4096";
 const CURVES: &str = "256 or 384";
@@ -56,7 +55,7 @@ impl StoredSecret {
         for key in ["secret", "key", "envFrom", "prefix", "path", "optional"] {
             parameters.ignore(&[key], "it goes with kind=KUBERNETES");
         }
-        parameters.finish(if dynamic { &KNOWN } else { &KNOWN_REFERENCE });
+        parameters.finish(&KNOWN);
         Some(Self { origin: origin?, storage_key, local_value, env, mode })
     }
 }
@@ -135,10 +134,7 @@ fn read_generated(
     let bits = size?.unwrap_or(0);
     Some(match (kind, part) {
         (SecretType::Rsa, Part::Half(half)) => Generated::Rsa { size: modulus(bits), half },
-        (SecretType::Ec, Part::Half(half)) => {
-            let curve = if bits == 256 { NamedCurve::P256 } else { NamedCurve::P384 };
-            Generated::Ec { curve, half }
-        }
+        (SecretType::Ec, Part::Half(half)) => Generated::Ec { curve: curve(bits), half },
         (SecretType::Ed25519, Part::Half(half)) => Generated::Ed25519 { half },
         (SecretType::Gpg, Part::Gpg(part)) => {
             Generated::Gpg { size: modulus(bits), user_id: user_id??, part }
@@ -147,6 +143,27 @@ fn read_generated(
         (SecretType::Password, _) => Generated::Password { size: bits },
         (_, _) => Generated::Random { size: bits },
     })
+}
+
+/// What a value of this type is, where it stands for itself: no half of a pair, nobody's API key.
+pub(in crate::domain) fn read_recipe(
+    kind: SecretType,
+    parameters: &mut Parameters<'_, '_>,
+) -> Option<Recipe> {
+    let bits = read_size(kind, true, parameters);
+    let bits = bits?.unwrap_or(0);
+    Some(match kind {
+        SecretType::Rsa => Recipe::Rsa(modulus(bits)),
+        SecretType::Ec => Recipe::Ec(curve(bits)),
+        SecretType::Ed25519 => Recipe::Ed25519,
+        SecretType::Random => Recipe::Random { bits },
+        SecretType::Password => Recipe::Password { bits },
+        SecretType::Gpg => return None,
+    })
+}
+
+fn curve(bits: u16) -> NamedCurve {
+    if bits == 256 { NamedCurve::P256 } else { NamedCurve::P384 }
 }
 
 fn modulus(bits: u16) -> Modulus {

@@ -23,6 +23,11 @@ pub(super) const NAMESPACE: &str = "namespace";
 pub(super) const UID: &str = "uid";
 pub(super) const CLUSTER: &str = "cluster";
 
+/// Another value in place of the one that is there, whatever other attributes there are.
+pub(super) const SET: &str = "SET #secretValue = :new";
+/// The condition for it. An item that is not there has no such attribute.
+pub(super) const IS: &str = "#secretValue = :old";
+
 /// The service's limits, in bytes.
 const LONGEST_KEY: usize = 2048;
 const LARGEST_ITEM: usize = 400 * 1024;
@@ -83,6 +88,13 @@ pub(super) fn write(address: &Address, value: &SecretValue) -> Result<Item, Stor
     let mut item = key(path.to_owned());
     item.extend(attributes.into_iter().map(|(name, text)| (name.to_owned(), AttributeValue::S(text))));
     Ok(item)
+}
+
+/// The attribute of a value that is nobody's lease.
+pub(super) fn text(address: &Address, value: &SecretValue) -> Result<AttributeValue, StoreError> {
+    let mut item = write(address, value)?;
+    let text = item.remove(VALUE).filter(|_| address.entry == Entry::Value);
+    text.ok_or_else(|| StoreError::invalid(&address.path, "a lease is not written over"))
 }
 
 /// The value of an item.

@@ -17,10 +17,12 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::header::{ACCEPT, CONTENT_TYPE, RETRY_AFTER};
+use http::header::{ACCEPT, CONTENT_TYPE, DATE, RETRY_AFTER};
 use http::{HeaderMap, Method, Request, StatusCode};
 use http_body_util::BodyExt as _;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Status;
+use k8s_openapi::jiff::Timestamp;
+use k8s_openapi::jiff::fmt::rfc2822;
 use kube::client::Body;
 use kube::{Client, Config};
 use serde::de::{DeserializeOwned, IgnoredAny};
@@ -160,6 +162,14 @@ impl Api {
     }
 
     pub(super) async fn get(&self, name: &str) -> Result<Found, Failure> {
+        self.read(name).await.map(|(found, _)| found)
+    }
+
+    /// The same with what the API server's clock says.
+    pub(super) async fn read<T: DeserializeOwned>(
+        &self,
+        name: &str,
+    ) -> Result<(T, Option<Timestamp>), Failure> {
         self.call(&Call {
             method: Method::GET,
             target: format!("/{name}"),
@@ -218,22 +228,31 @@ impl Api {
             right: ("list", None),
         })
         .await
+        .map(|(page, _)| page)
     }
 
-    async fn call<T: DeserializeOwned>(&self, call: &Call<'_>) -> Result<T, Failure> {
+    async fn call<T: DeserializeOwned>(&self, call: &Call<'_>) -> Result<(T, Option<Timestamp>), Failure> {
         match self.bounded(&self.line.client().await, call).await {
             Err(Failure::Unknown) => self.bounded(&self.line.renewed().await?, call).await,
             answer => answer,
         }
     }
 
-    async fn bounded<T: DeserializeOwned>(&self, client: &Client, call: &Call<'_>) -> Result<T, Failure> {
+    async fn bounded<T: DeserializeOwned>(
+        &self,
+        client: &Client,
+        call: &Call<'_>,
+    ) -> Result<(T, Option<Timestamp>), Failure> {
         let attempt = tokio::time::timeout(ANSWER_WITHIN, self.attempt(client, call));
         let late = || Err(Failure::away(format!("the API server did not answer within {ANSWER_WITHIN:?}")));
         attempt.await.unwrap_or_else(|_| late())
     }
 
-    async fn attempt<T: DeserializeOwned>(&self, client: &Client, call: &Call<'_>) -> Result<T, Failure> {
+    async fn attempt<T: DeserializeOwned>(
+        &self,
+        client: &Client,
+        call: &Call<'_>,
+    ) -> Result<(T, Option<Timestamp>), Failure> {
         let unreached = |error: &dyn StdError| {
             Failure::away(format!("the API server cannot be reached: {}", root_cause(error)))
         };
@@ -254,11 +273,17 @@ impl Api {
         if head.status.is_success() {
             let unreadable =
                 |_| Failure::away("the API server's answer cannot be read; it may have been cut off");
-            return serde_json::from_slice(&content).map_err(unreadable);
+            let value = serde_json::from_slice(&content).map_err(unreadable)?;
+            return Ok((value, time_of(&head.headers)));
         }
         let status = serde_json::from_slice(&content).ok();
         Err(failure(head.status, &head.headers, status, call.right, &self.namespace))
     }
+}
+
+/// When it was answered, by the API server's clock (RFC 9110, `Date`).
+fn time_of(headers: &HeaderMap) -> Option<Timestamp> {
+    rfc2822::DateTimeParser::new().parse_timestamp(headers.get(DATE)?.as_bytes()).ok()
 }
 
 /// What an answer other than success means.

@@ -15,10 +15,8 @@ use zeroize::Zeroizing;
 
 use super::super::{Address, Entry, StoreError};
 use crate::domain::{LeaseHolder, SecretValue, StoragePath};
-use crate::handover::{KUBERNETES, object_name};
+use crate::handover::{self, KUBERNETES, object_name};
 
-/// The key of values that are no field.
-const WHOLE: &str = "value";
 /// What the API server takes in a key.
 const LONGEST_KEY: usize = 253;
 /// The annotation with the path, which the name alone does not tell.
@@ -39,19 +37,19 @@ pub(super) struct Place<'a> {
 
 impl<'a> Place<'a> {
     pub(super) fn of(address: &'a Address) -> Result<Self, StoreError> {
-        let field = match address.entry {
-            // The field `value` of a path would be where the path itself is.
-            Entry::Value => address.path.split_field().filter(|(_, field)| *field != WHOLE),
-            Entry::Lease => None,
+        let place = match address.entry {
+            Entry::Value => handover::Place::in_kubernetes(&address.path),
+            Entry::Lease => handover::Place::of_lease(&address.path),
         };
-        let (object, key) = field.unwrap_or_else(|| (address.path.clone(), WHOLE));
+        let secret = place.secret();
+        let handover::Place { object, key } = place;
         if key.len() > LONGEST_KEY {
             let reason = format!(
                 "what follows its last `_` is longer than {LONGEST_KEY} letters, which a key of a Secret takes"
             );
             return Err(StoreError::invalid(&address.path, reason));
         }
-        Ok(Self { secret: object_name(object.as_str(), KUBERNETES), object, key })
+        Ok(Self { secret, object, key })
     }
 }
 
@@ -94,7 +92,7 @@ impl Found {
 
 /// What a Secret holds under a key.
 #[derive(Debug)]
-struct Bytes(SecretValue);
+pub(super) struct Bytes(pub(super) SecretValue);
 
 impl<'de> Deserialize<'de> for Bytes {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -106,7 +104,7 @@ impl<'de> Deserialize<'de> for Bytes {
 }
 
 /// The same on its way out.
-struct Encoded<'v>(&'v SecretValue);
+pub(super) struct Encoded<'v>(pub(super) &'v SecretValue);
 
 impl Serialize for Encoded<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -122,7 +120,7 @@ struct Written<'v> {
     data: BTreeMap<&'v str, Option<Encoded<'v>>>,
 }
 
-fn write(rest: Value, data: BTreeMap<&str, Option<Encoded<'_>>>) -> Zeroizing<Vec<u8>> {
+pub(super) fn write(rest: Value, data: BTreeMap<&str, Option<Encoded<'_>>>) -> Zeroizing<Vec<u8>> {
     // Maps with keys of text cannot fail to be JSON.
     Zeroizing::new(serde_json::to_vec(&Written { rest, data }).unwrap_or_default())
 }

@@ -74,6 +74,13 @@ impl Object {
         read(&self.body, self.engine).map(|(fields, _)| fields).unwrap_or_default()
     }
 
+    /// The content with another value under a key.
+    pub(super) fn with_other(&self, key: &str, value: &SecretValue) -> SecretValue {
+        let mut fields = self.fields();
+        fields.remove(key);
+        json::write(&fields, &[(key, value)])
+    }
+
     /// What is left without a key, and whether that is nothing.
     pub(super) fn without(&self, key: &str) -> (SecretValue, bool) {
         let mut fields = self.fields();

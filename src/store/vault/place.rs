@@ -10,10 +10,8 @@
 
 use super::wire::Trouble;
 use crate::domain::{SecretValue, StoragePath};
+use crate::handover;
 use crate::store::{Address, Entry};
-
-/// The key of what has no field.
-const VALUE: &str = "value";
 
 /// Where a value lies.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,11 +23,10 @@ pub(super) struct Place {
 
 impl Place {
     pub(super) fn of(address: &Address) -> Result<Self, Trouble> {
-        let split = match address.entry {
-            Entry::Value => address.path.split_field(),
-            Entry::Lease => None,
+        let handover::Place { object: path, key } = match address.entry {
+            Entry::Value => handover::Place::in_vault(&address.path),
+            Entry::Lease => handover::Place::of_lease(&address.path),
         };
-        let (path, key) = split.unwrap_or_else(|| (address.path.clone(), VALUE));
         let object = object(&path).map_err(|reason| Trouble::Invalid(reason.to_owned()))?;
         Ok(Self { object: object.to_owned(), key: key.to_owned() })
     }

@@ -1,0 +1,98 @@
+//! The key of the hashes by which it is noted on consumers what they have read: made once, and kept in a Secret of
+//! keystow's own namespace, which is there already and holds nothing else.
+//!
+//! Who takes it away loses what was noted: every consumer then starts anew once.
+
+use std::collections::BTreeMap;
+
+use aws_lc_rs::rand;
+use thiserror::Error;
+use tokio::sync::OnceCell;
+
+use super::term::Workshop;
+use crate::domain::SecretValue;
+use crate::rotation::consumers::{Reference, hash};
+use crate::store::StoreError;
+use crate::store::kubernetes::{Changes, Connection, Written};
+
+/// The Secret, and the key of its data.
+const SECRET: &str = "keystow-rotate";
+const KEY: &str = "salt";
+const BYTES: usize = 32;
+const ATTEMPTS: usize = 4;
+
+/// Why there is none.
+#[derive(Debug, Error)]
+pub enum SaltError {
+    /// The Secret is not there.
+    #[error(
+        "there is no Secret {SECRET} in namespace {0}, whose salt goes into what is noted on consumers; apply webhook-config/rotate, or give --no-restarts"
+    )]
+    Absent(String),
+    /// The system gives no random numbers.
+    #[error("the system gives no random numbers; look at the node's kernel log")]
+    Random,
+    /// The API server.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// Others write all the time.
+    #[error("somebody else wrote Secret {SECRET} in between; tried again")]
+    Contended,
+}
+
+/// The key, read once.
+pub(super) struct Salt {
+    connection: Connection,
+    namespace: String,
+    is_dry: bool,
+    value: OnceCell<SecretValue>,
+}
+
+impl Salt {
+    pub(super) fn of(shop: &Workshop) -> Self {
+        Self {
+            connection: shop.connection.clone(),
+            namespace: shop.cluster.namespace().to_owned(),
+            is_dry: shop.turner.is_dry(),
+            value: OnceCell::new(),
+        }
+    }
+
+    /// The key.
+    ///
+    /// # Errors
+    ///
+    /// When it can neither be read nor made.
+    pub(super) async fn value(&self) -> Result<SecretValue, SaltError> {
+        self.value.get_or_try_init(|| self.read_or_make()).await.cloned()
+    }
+
+    /// A hash of a text.
+    pub(super) async fn digest(&self, text: &str) -> Result<String, SaltError> {
+        let nothing = Reference { namespace: String::new(), secret: String::new(), key: None };
+        let data = BTreeMap::from([(String::new(), SecretValue::new(text.as_bytes().to_vec()))]);
+        Ok(hash(&nothing, Some(&data), &self.value().await?))
+    }
+
+    async fn read_or_make(&self) -> Result<SecretValue, SaltError> {
+        for _ in 0..ATTEMPTS {
+            let read = self.connection.read_secret(&self.namespace, SECRET).await?;
+            let (object, _) = read.ok_or_else(|| SaltError::Absent(self.namespace.clone()))?;
+            if let Some(salt) = object.data.get(KEY).filter(|salt| salt.expose().len() >= BYTES) {
+                return Ok(salt.clone());
+            }
+            let mut bytes = vec![0; BYTES];
+            rand::fill(&mut bytes).map_err(|_| SaltError::Random)?;
+            let salt = SecretValue::new(bytes);
+            // Nothing was noted with another one.
+            if self.is_dry {
+                return Ok(salt);
+            }
+            let changes = Changes { data: BTreeMap::from([(KEY, Some(&salt))]), ..Changes::default() };
+            if self.connection.write_secret(&object, &changes).await? == Written::Done {
+                return Ok(salt);
+            }
+        }
+        Err(SaltError::Contended)
+    }
+}
