@@ -1,7 +1,7 @@
 //! The operator's configuration file: YAML in, [`Configuration`] out, every mistake of the file in one start.
 //!
 //! ```text
-//! text ─▶ node (YAML with lines) ─▶ raw (right shapes, known names) ─▶ meant (true) ─▶ Configuration ─▶ Settings
+//! text ─▶ yaml::Node (with lines) ─▶ raw (right shapes, known names) ─▶ meant (true) ─▶ Configuration ─▶ Settings
 //!                                   └───────────── report: mistakes ────────┘            ├─▶ stores of the creator
 //!                                                                                        └─▶ effective YAML
 //! ```
@@ -16,7 +16,7 @@ mod creator;
 mod effective;
 mod fetching;
 mod meant;
-mod node;
+mod provider;
 mod raw;
 mod report;
 mod stores;
@@ -30,6 +30,8 @@ use std::path::{Path, PathBuf};
 use crate::domain::StoreName;
 use crate::handover::StoreSettings;
 use crate::inject::{KubernetesVersion, Settings};
+use crate::provider::Provider;
+use crate::yaml::Node;
 
 use creator::Identities;
 use raw::{Raw as _, RawFile};
@@ -48,6 +50,7 @@ pub struct Configuration {
     settings: Settings,
     kubernetes: Kubernetes,
     identities: Identities,
+    provider: Option<Provider>,
 }
 
 /// Who says which version the cluster has.
@@ -104,6 +107,14 @@ impl Configuration {
                 (name.clone(), settings.clone())
             })
             .collect()
+    }
+
+    /// What External Secrets is served, where the file says it, with the store's name and how it is opened.
+    pub fn provider(&self) -> Option<(Provider, (StoreName, StoreSettings))> {
+        let provider = self.provider.clone()?;
+        let name = provider.store.as_ref().unwrap_or_else(|| self.settings.stores.default_name()).clone();
+        let settings = self.creator_stores().remove(&name)?;
+        Some((provider, (name, settings)))
     }
 
     /// The file with all defaults, for people and to be read again.
@@ -186,7 +197,8 @@ pub fn load(path: Option<&Path>) -> Result<Configuration, ConfigError> {
 ///
 /// All mistakes, in the order of the file.
 pub fn read(text: &str) -> Result<Configuration, Vec<Mistake>> {
-    let node = node::parse(text).map_err(|mistake| vec![mistake])?;
+    let node = Node::parse(text)
+        .map_err(|error| vec![Mistake { path: String::new(), line: error.line, message: error.message }])?;
     let mut report = Report::default();
     let raw = RawFile::read(Place::root(node.line), node.tree, &mut report);
     let meant = raw.and_then(|raw| meant::file(raw, &mut report));

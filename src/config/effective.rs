@@ -3,7 +3,9 @@
 use serde_json::{Map, Value, json};
 
 use super::Configuration;
-use crate::inject::{NamePattern, manifest};
+use crate::inject::NamePattern;
+use crate::provider::Provider;
+use crate::yaml;
 
 pub(super) fn yaml(configuration: &Configuration) -> Result<String, String> {
     let settings = &configuration.settings;
@@ -51,7 +53,29 @@ pub(super) fn yaml(configuration: &Configuration) -> Result<String, String> {
     if !identities.is_empty() {
         file["creator"] = json!({"identities": identities});
     }
-    manifest::to_yaml(&file)
+    if let Some(provider) = &configuration.provider {
+        file["provider"] = provider_section(provider);
+    }
+    yaml::to_yaml(&file)
+}
+
+fn provider_section(provider: &Provider) -> Value {
+    let callers = provider
+        .callers
+        .iter()
+        .map(|caller| json!({"subject": caller.subject.text(), "read": caller.read, "write": caller.write}));
+    let (namespace, name) = &provider.keys;
+    let mut section = json!({
+        "keys": format!("{namespace}/{name}"),
+        "audience": provider.audience,
+        "leeway": format!("{:?}", provider.leeway),
+        "callers": callers.collect::<Vec<_>>(),
+        "rate": {"perSecond": provider.rate.per_second, "burst": provider.rate.burst},
+    });
+    if let Some(store) = &provider.store {
+        section["store"] = json!(store.as_str());
+    }
+    section
 }
 
 fn patterns(patterns: &[NamePattern]) -> Vec<&str> {

@@ -3,9 +3,9 @@
 //! [`raw!`] declares a section once: its fields, their keys, and so what is known where an unknown key is met. Reading
 //! never stops: what has the wrong shape is told, and stands as [`Field::Wrong`] so that nobody tells it again.
 
-use super::node::{Entry, Node, Tree};
 use super::report::{Place, Report};
 use crate::domain::nearest;
+use crate::yaml::{Entry, Node, Tree};
 
 /// A field of a section.
 #[derive(Debug)]
@@ -51,6 +51,7 @@ raw! {
         prefixes: Vec<Option<RawPrefixRule>> = "prefixes",
         local_mode: RawLocalMode = "localMode",
         creator: RawCreator = "creator",
+        provider: RawProvider = "provider",
     }
     /// How pods are injected.
     RawInjection {
@@ -88,6 +89,26 @@ raw! {
     /// What is the creator's alone.
     RawCreator {
         identities: RawMap<String> = "identities",
+    }
+    /// What External Secrets is served.
+    RawProvider {
+        keys: String = "keys",
+        audience: String = "audience",
+        leeway: String = "leeway",
+        store: String = "store",
+        callers: Vec<Option<RawCaller>> = "callers",
+        rate: RawRate = "rate",
+    }
+    /// Who may read and write which paths.
+    RawCaller {
+        subject: String = "subject",
+        read: Vec<Option<Listed>> = "read",
+        write: Vec<Option<Listed>> = "write",
+    }
+    /// How much each caller may.
+    RawRate {
+        per_second: Amount = "perSecond",
+        burst: Amount = "burst",
     }
     /// `dynamodb`.
     RawDynamoDb {

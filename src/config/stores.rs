@@ -7,7 +7,6 @@ use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 
-use super::node::Node;
 use super::raw::{
     Amount, Field, Raw as _, RawAws, RawAzure, RawDynamoDb, RawGcp, RawMap, RawStore, RawVault, RawVaultAuth,
     RawVaultLogin,
@@ -19,6 +18,7 @@ use crate::handover::{
     VaultLogin, VaultSettings,
 };
 use crate::inject::Stores;
+use crate::yaml::Node;
 
 /// The key among the stores that names one of them.
 const DEFAULT: &str = "default";
