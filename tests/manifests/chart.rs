@@ -11,10 +11,13 @@ use super::tools::{Helm, helm_and_kubectl_or_skip, kustomize};
 /// Labels that Helm's users expect on objects, and kustomize's do not.
 const LABELS_OF_HELM: [&str; 2] = ["app.kubernetes.io/managed-by", "helm.sh/chart"];
 
-/// The pod templates of the webhook, and of the creator where it is there.
+/// The pod templates of all programs.
 fn templates(objects: &mut Objects) -> impl Iterator<Item = &mut Value> {
-    let deployments = objects.0.values_mut().filter(|object| object["kind"] == "Deployment");
-    deployments.map(|deployment| &mut deployment["spec"]["template"])
+    objects.0.values_mut().filter_map(|object| match object["kind"].as_str()? {
+        "Deployment" => object.pointer_mut("/spec/template"),
+        "CronJob" => object.pointer_mut("/spec/jobTemplate/spec/template"),
+        _ => None,
+    })
 }
 
 /// The chart's rendering without what it may have over kustomize's: two labels, and the annotation that rolls pods.

@@ -8,6 +8,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod beside;
 mod chart;
 mod creator;
 mod installation;

@@ -1,7 +1,8 @@
 //! Alerts and dashboard: the metrics that they name exist, with the label values that they look for, and every alert has its
-//! section in the runbook. So has every Event that the creator writes.
+//! section in the runbook. So has every Event that the creator and the rotation write.
 
 use std::collections::BTreeSet;
+use std::fmt::Write as _;
 use std::fs;
 use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
@@ -28,17 +29,26 @@ const OF_OTHERS: [&str; 6] = [
 ];
 
 /// Labels that keystow sets itself, whose values are closed sets.
-const OWN_LABELS: [&str; 3] = ["outcome", "reason", "step"];
+const OWN_LABELS: [&str; 4] = ["change", "outcome", "reason", "step"];
+
+/// Those that are there once a Secret asks for rotation: `tests/rotate/metrics.rs` finds them on the page of a controller.
+const OF_SECRETS: [&str; 4] = [
+    "keystow_rotation_failing",
+    "keystow_rotation_keys",
+    "keystow_rotation_next_change_timestamp_seconds",
+    "keystow_rotation_signing_since_timestamp_seconds",
+];
 
 const KEYSTOW: &str = env!("CARGO_BIN_EXE_keystow");
 
-/// How long a creator may take to serve its metrics.
+/// How long a program may take to serve its metrics.
 const BOUND: Duration = Duration::from_secs(60);
 
-/// The pages of metrics of a webhook and of a creator that have just started, with all that the manifests ask for. No API
+/// The pages of metrics of all programs that have one, which have just started, with all that the manifests ask for. No API
 /// server is there.
 async fn page() -> String {
-    let files = Files::new(KEYSTOW, "injection: {image: 'keystow:test'}\n");
+    let provider = "provider: {keys: a/b, audience: a, callers: [{subject: a}]}";
+    let files = Files::new(KEYSTOW, &format!("injection: {{image: 'keystow:test'}}\n{provider}\n"));
     let kubeconfig = files.path("kubeconfig");
     let cluster = json!({"server": "https://127.0.0.1:1"});
     let text = json!({
@@ -50,18 +60,27 @@ async fn page() -> String {
     let flags = ["--self-managed", "--find-uninjected", "--pod-name=any"];
     let environment = [("KUBECONFIG", kubeconfig.to_str().unwrap())];
     let webhook = Webhook::spawn(Arc::clone(&files), "log", &flags, &environment).await;
-    webhook.metrics().await + &page_of_the_creator(&files, &kubeconfig).await
+    let file = |name: &str| files.path(name).to_str().unwrap().to_owned();
+    let (configuration, tls) = (file("config.yaml"), file("provider-tls"));
+    let mut page = webhook.metrics().await;
+    page += &page_of(&kubeconfig, &["create", "--config", &configuration]).await;
+    page += &page_of(&kubeconfig, &["rotate", "--config", &configuration]).await;
+    for metric in OF_SECRETS {
+        writeln!(page, "{metric}{{secret_namespace=\"iam\",secret=\"iam-signing-keys\"}} 0").unwrap();
+    }
+    let provide = ["provide", "--config", &configuration, "--self-signed", &tls, "--listen=127.0.0.1:0"];
+    page + &page_of(&kubeconfig, &provide).await
 }
 
-async fn page_of_the_creator(files: &Files, kubeconfig: &Path) -> String {
+/// The page of a program without a webhook, which is given these arguments.
+async fn page_of(kubeconfig: &Path, arguments: &[&str]) -> String {
     // Free a moment ago.
     let admin: SocketAddr = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     // Killed by the kernel should this process be killed, and with its value otherwise.
-    let mut creator = Command::new("setpriv")
-        .args(["--pdeathsig", "KILL", "--", KEYSTOW, "create", "--pod-name=any", "--namespace=keystow"])
-        .arg(format!("--admin={admin}"))
-        .arg("--config")
-        .arg(files.path("config.yaml"))
+    let mut program = Command::new("setpriv")
+        .args(["--pdeathsig", "KILL", "--", KEYSTOW])
+        .args(arguments)
+        .args(["--pod-name=any", "--namespace=keystow", &format!("--admin={admin}")])
         .env("KUBECONFIG", kubeconfig)
         .stdin(Stdio::null())
         .stdout(Stdio::null())
@@ -70,11 +89,11 @@ async fn page_of_the_creator(files: &Files, kubeconfig: &Path) -> String {
         .spawn()
         .unwrap();
     let page = until(BOUND, || {
-        let ended = creator.try_wait().unwrap();
-        assert!(ended.is_none(), "the creator ended: {ended:?}");
+        let ended = program.try_wait().unwrap();
+        assert!(ended.is_none(), "{arguments:?} ended: {ended:?}");
         get(admin, "/metrics")
     });
-    page.await.expect("the creator's metrics").1
+    page.await.expect("its metrics").1
 }
 
 /// A metric that an expression names, with what is asked of its labels.
@@ -278,13 +297,24 @@ const EVENTS: [&str; 8] = [
     "LeaseUnsupported",
 ];
 
+/// What the rotation writes beside Secrets and workloads.
+const EVENTS_OF_THE_ROTATION: [&str; 7] = [
+    "KeysAdopted",
+    "KeyPublished",
+    "KeySigns",
+    "KeyRetired",
+    "KeyRevoked",
+    "RotationFailed",
+    "SecretChanged",
+];
+
 #[test]
-fn every_event_of_the_creator_says_what_to_do() {
+fn every_event_says_what_to_do() {
     let runbook = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/runbook.md")).unwrap();
     let rows: Vec<&str> = runbook
         .lines()
         .filter_map(|line| line.strip_prefix("| `")?.split('`').next())
-        .filter(|word| EVENTS.contains(word))
+        .filter(|word| EVENTS.contains(word) || EVENTS_OF_THE_ROTATION.contains(word))
         .collect();
-    assert_eq!(rows, EVENTS, "the table of Events");
+    assert_eq!(rows, [&EVENTS[..], &EVENTS_OF_THE_ROTATION].concat(), "the tables of Events");
 }

@@ -60,6 +60,11 @@ fn mistakes_are_refused_in_plain_words() {
             r#"creator.tokens={"../prod": "a"}"#,
             "at '/creator/tokens': additional properties '../prod' not allowed",
         ),
+        (r#"rotate.namespaces=["Iam"]"#, "at '/rotate/namespaces/0'"),
+        (r#"rotate.schedule="every day""#, "at '/rotate/schedule'"),
+        ("rotate.replica=1", "at '/rotate': additional properties 'replica' not allowed"),
+        ("provider.tls={}", "at '/provider': additional properties 'tls' not allowed"),
+        (r#"provider.storeSecrets=["A"]"#, "at '/provider/storeSecrets/0'"),
         (
             r#"config.creator.identity={}"#,
             "at '/config/creator': additional properties 'identity' not allowed",
@@ -85,6 +90,9 @@ fn the_schema_has_the_fields_of_the_operators_file() {
         ("/localMode", "localMode: _"),
         ("/prefixes/items", "prefixes: [_]"),
         ("/creator", "creator: _"),
+        ("/provider", "provider: _"),
+        ("/provider/callers/items", "provider: {callers: [_]}"),
+        ("/provider/rate", "provider: {rate: _}"),
     ] {
         let properties = pointer.replace('/', "/properties/").replace("/properties/items", "/items");
         let properties = &schema["properties"]["config"].pointer(&properties).unwrap()["properties"];
@@ -120,6 +128,7 @@ fn every_value_is_in_the_schema_and_every_property_among_the_values() {
         "/config/prefixes",
         "/config/localMode",
         "/config/creator",
+        "/config/provider",
         "/config/injection/resources",
         "/config/injection/volume",
         "/config/injection/proxy",

@@ -7,6 +7,8 @@ use super::super::tools::{Helm, shipped};
 use super::kustomize::ca_bundle;
 use super::{CONFIGURATION, Cluster};
 
+const PROVIDER: &str = r#"config.provider={"keys": "default/signing", "audience": "keystow", "callers": [{"subject": "external-secrets"}]}"#;
+
 const RESTRICTED: (&str, &str) = ("pod-security.kubernetes.io/enforce", "restricted");
 
 #[tokio::test]
@@ -22,13 +24,15 @@ async fn what_helm_template_prints_is_accepted_and_works() {
     let stores = r#"config.stores.prod={"dynamodb": {"table": "secrets", "audience": "sts.amazonaws.com"}}"#;
     let creator = ["creator.enabled=true", r#"creator.secretNamespaces=["default"]"#, stores];
     let domain = [r#"config.annotationDomain="example.com""#, r#"config.layout="kees""#, own];
-    let values = [&domain[..], &creator].concat();
+    // And the rotation and the provider, of keys in another namespace.
+    let others = ["rotate.enabled=true", "rotate.clusterStores=true", "provider.enabled=true", PROVIDER];
+    let values = [&domain[..], &creator, &others].concat();
     let manifest = helm.manifest(&values, cluster.namespace);
     let objects = Objects::read(&manifest);
     let said = cluster.plane.kubectl(&["apply", "--validate=strict", "-f", "-"], &manifest).await.unwrap();
     assert_eq!(said.lines().filter(|line| line.ends_with(" created")).count(), objects.0.len(), "{said}");
 
-    for deployment in ["keystow-webhook", "keystow-creator"] {
+    for deployment in ["keystow-webhook", "keystow-creator", "keystow-rotate", "keystow-provider"] {
         cluster.admits_a_pod_of(&objects, deployment).await;
     }
     cluster.injects(&objects).await;

@@ -1,15 +1,5 @@
 {{/* The chart renders one keystow a cluster: names are fixed, as in webhook-config/base, and do not follow the release's. */}}
 
-{{- define "keystow.selector" -}}
-app.kubernetes.io/name: keystow
-app.kubernetes.io/component: webhook
-{{- end }}
-
-{{- define "keystow.creatorSelector" -}}
-app.kubernetes.io/name: keystow
-app.kubernetes.io/component: creator
-{{- end }}
-
 {{- define "keystow.image" -}}
 {{- with .Values.image -}}
 {{- if .digest -}}
@@ -38,11 +28,8 @@ app.kubernetes.io/component: creator
 {{- if eq .Values.certificate.mode "selfManaged" }}true{{ end -}}
 {{- end }}
 
-{{/*
-The creator's tokens, a map from stores to audiences: those of the operator's file, and what creator.tokens says before
-them. An empty audience takes one away.
-*/}}
-{{- define "keystow.creatorTokens" -}}
+{{/* Audiences of the operator's file: a map from stores to them, with an empty one where a store has none. */}}
+{{- define "keystow.storeTokens" -}}
 {{- $tokens := dict -}}
 {{- range $name, $store := omit (.Values.config.stores | default dict) "default" -}}
 {{- range $kind, $settings := $store -}}
@@ -55,7 +42,12 @@ them. An empty audience takes one away.
 {{- $_ := set $tokens $name ($login.audience | default "") -}}
 {{- end -}}
 {{- end -}}
-{{- range $name, $audience := mergeOverwrite $tokens .Values.creator.tokens -}}
+{{ toYaml $tokens }}
+{{- end }}
+
+{{/* Those of a map from stores to audiences that have one: an empty audience takes one away. */}}
+{{- define "keystow.tokensInUse" -}}
+{{- range $name, $audience := . -}}
 {{- with $audience }}
 {{ $name }}: {{ . | quote }}
 {{- end -}}
@@ -63,7 +55,7 @@ them. An empty audience takes one away.
 {{- end }}
 
 {{/*
-A binding of a role to the account of one of the two: `root`, `kind` of the role, its `name`, the `component`, and a
+A binding of a role to the account of a program: `root`, `kind` of the role, its `name`, the `component`, and a
 `namespace` where it is not keystow's own.
 */}}
 {{- define "keystow.binding" -}}
