@@ -2,12 +2,22 @@
 //!
 //! Results go to stdout, everything else to stderr. Exit codes are those of [`crate::sysexits`].
 
+mod certificate;
+mod check;
 mod completions;
 mod core_dumps;
 mod create;
+mod export;
+mod files;
 mod init;
 mod inject;
+mod man;
+mod plugin;
+#[cfg(feature = "kubernetes")]
+mod provide;
 mod replica;
+#[cfg(feature = "kubernetes")]
+mod rotate;
 mod start;
 mod webhook;
 
@@ -16,11 +26,15 @@ use std::fmt::Display;
 use std::io::Write as _;
 use std::process::ExitCode;
 
-use clap::{CommandFactory as _, Parser, Subcommand};
+use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 use crate::config::Configuration;
 use crate::init::ENV_LABEL;
-use crate::sysexits::{EX_DATAERR, EX_IOERR, EX_NOINPUT, EX_NOPERM, EX_SOFTWARE, EX_UNAVAILABLE, EX_USAGE};
+use crate::sysexits::{
+    EX_CANTCREAT, EX_DATAERR, EX_IOERR, EX_NOINPUT, EX_NOPERM, EX_SOFTWARE, EX_UNAVAILABLE, EX_USAGE,
+};
+
+use plugin::Role;
 
 /// Gives Kubernetes pods all they need to get their secrets.
 ///
@@ -40,8 +54,15 @@ enum Command {
     Inject(inject::Arguments),
     Init(init::Arguments),
     Create(Box<create::Arguments>),
+    #[cfg(feature = "kubernetes")]
+    Rotate(Box<rotate::Arguments>),
+    #[cfg(feature = "kubernetes")]
+    Provide(Box<provide::Arguments>),
     Webhook(Box<webhook::Arguments>),
+    Export(Box<export::Arguments>),
+    Check(Box<check::Arguments>),
     Completions(completions::Arguments),
+    Man(man::Arguments),
 }
 
 /// A command that ended badly: its exit code and what to tell.
@@ -59,7 +80,13 @@ impl Failure {
 /// Runs the command that `arguments` (with the program's name first) ask for.
 pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let arguments = as_kees(arguments.into_iter().collect(), std::env::var_os);
-    let arguments = match Arguments::try_parse_from(arguments) {
+    let role = Role::of(arguments.first());
+    if role == Role::Completer {
+        let is_answered = plugin::complete(Arguments::command(), &arguments);
+        return ExitCode::from(if is_answered { 0 } else { EX_IOERR });
+    }
+    let matches = role.command(Arguments::command()).try_get_matches_from(arguments);
+    let arguments = match matches.and_then(|matches| Arguments::from_arg_matches(&matches)) {
         Ok(arguments) => arguments,
         Err(request) => {
             // Help and version are results; everything else is a mistake. There is nowhere to report that neither
@@ -73,7 +100,14 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Webhook(arguments) => webhook::run(*arguments),
         Command::Init(arguments) => init::run(&arguments),
         Command::Create(arguments) => create::run(*arguments),
+        #[cfg(feature = "kubernetes")]
+        Command::Rotate(arguments) => rotate::run(*arguments),
+        #[cfg(feature = "kubernetes")]
+        Command::Provide(arguments) => provide::run(*arguments),
+        Command::Export(arguments) => export::run(&arguments),
+        Command::Check(arguments) => check::run(&arguments),
         Command::Completions(arguments) => completions::run(&arguments, &mut Arguments::command()),
+        Command::Man(arguments) => man::run(&arguments, Arguments::command()),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

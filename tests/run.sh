@@ -44,6 +44,7 @@ main() {
   local log status=0
   set_up control-plane "control plane"
   set_up helm helm
+  set_up hclfmt "formatter of HCL"
   set_up image "container image"
   set_up moto moto
   set_up drongo drongo

@@ -11,8 +11,15 @@ use std::io;
 
 use rustix::process::{Resource, Rlimit, setrlimit};
 
-/// Forbids both from now on.
-pub(super) fn forbid() -> io::Result<()> {
+/// Forbids both from now on. Where that cannot be it is logged: a kernel that does not know it, or a sandbox that forbids it, is
+/// no reason to keep a pod from starting.
+pub(super) fn forbid() {
+    if let Err(error) = try_to_forbid() {
+        tracing::warn!(%error, "cannot forbid dumps of this process' memory");
+    }
+}
+
+fn try_to_forbid() -> io::Result<()> {
     setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) })?;
     #[cfg(target_os = "linux")]
     rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable)?;

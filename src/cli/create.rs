@@ -8,14 +8,13 @@ use std::time::Duration;
 
 use super::init::TERMINATED;
 use super::replica::{ReplicaArguments, object_name};
-use super::start::{LogArguments, threads};
+use super::start::{LogArguments, surroundings, threads};
 use super::{EX_DATAERR, EX_NOPERM, EX_UNAVAILABLE, EX_USAGE, Failure, check_configuration, core_dumps};
 use crate::config::{self, Configuration};
 use crate::controller::create::Reason;
 use crate::controller::create::run::{Creator, RunError, Settings};
 use crate::domain::parse_duration;
 use crate::shutdown;
-use crate::store::{Surroundings, VARIABLES};
 use crate::telemetry;
 
 /// Requests to stores and to the API server wait; keys are made on threads of their own.
@@ -99,10 +98,7 @@ pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
         return check_configuration(&configuration);
     }
     arguments.log.begin()?;
-    if let Err(error) = core_dumps::forbid() {
-        // A kernel that does not know it, or a sandbox that forbids it, is no reason to keep pods waiting.
-        tracing::warn!(%error, "cannot forbid dumps of this process' memory");
-    }
+    core_dumps::forbid();
     let once = arguments.once;
     let settings = settings(arguments, configuration);
     let runtime = threads(MOST_THREADS)?;
@@ -138,9 +134,7 @@ fn failure(error: &RunError) -> Failure {
     let code = match error {
         RunError::Cluster(_) | RunError::Secrets(_) | RunError::Stores { .. } => EX_USAGE,
         RunError::Interrupted => TERMINATED,
-        RunError::Aborted | RunError::Background | RunError::Bind { .. } | RunError::NotListed { .. } => {
-            EX_UNAVAILABLE
-        }
+        RunError::Process(_) | RunError::NotListed { .. } => EX_UNAVAILABLE,
     };
     Failure::new(code, telemetry::chain(error))
 }
@@ -166,14 +160,13 @@ fn resync(text: &str) -> Result<Duration, String> {
 }
 
 fn settings(arguments: Arguments, configuration: Configuration) -> Settings {
-    let variables = VARIABLES.into_iter().filter_map(|name| Some((name, std::env::var(name).ok()?)));
     Settings {
         admin: arguments.admin,
         cluster: arguments.replica.settings(arguments.lease),
         stores: configuration.creator_stores(),
         injection: configuration.offline(),
         tokens: arguments.token_directory,
-        surroundings: Surroundings { variables: variables.collect(), ..Surroundings::default() },
+        surroundings: surroundings(),
         workers: arguments.workers,
         resync: arguments.resync,
         grace: arguments.grace,

@@ -38,12 +38,8 @@ fn duration(text: &str) -> Result<Duration, String> {
 pub(super) const TERMINATED: u8 = 128 + 15;
 
 pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
-    let guarded = core_dumps::forbid();
     arguments.log.begin()?;
-    if let Err(error) = guarded {
-        // A kernel that does not know it, or a sandbox that forbids it, is no reason to keep a pod from starting.
-        tracing::warn!(%error, "cannot forbid dumps of this process' memory");
-    }
+    core_dumps::forbid();
     let environment: HashMap<String, String> = std::env::vars_os()
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
         .collect();

@@ -2,10 +2,10 @@
 
 mod explain;
 
-use std::io::{Read as _, Write as _};
-use std::path::{Path, PathBuf};
+use std::io::Write as _;
+use std::path::PathBuf;
 
-use super::{EX_DATAERR, EX_NOINPUT, EX_SOFTWARE, EX_USAGE, Failure, write_result};
+use super::{EX_DATAERR, EX_SOFTWARE, EX_USAGE, Failure, files, write_result};
 use crate::config;
 use crate::inject::manifest::{self, Document, ManifestError};
 
@@ -42,7 +42,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let mut text = String::new();
     let mut failures = Vec::new();
     for file in &arguments.files {
-        let source = read(file)?;
+        let source = files::read(file)?;
         match manifest::inject(&source, &arguments.namespace, &settings) {
             Ok(documents) => {
                 warn(&documents);
@@ -87,17 +87,6 @@ fn describe(error: &ManifestError) -> String {
         }
         other => other.to_string(),
     }
-}
-
-fn read(file: &Path) -> Result<String, Failure> {
-    let mut text = String::new();
-    let read = if file == Path::new("-") {
-        std::io::stdin().read_to_string(&mut text).map(|_| ())
-    } else {
-        std::fs::read_to_string(file).map(|read| text = read)
-    };
-    read.map_err(|error| Failure::new(EX_NOINPUT, format!("cannot read {}: {error}", file.display())))?;
-    Ok(text)
 }
 
 fn warn(documents: &[Document<'_>]) {

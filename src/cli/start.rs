@@ -1,10 +1,11 @@
-//! What every program that runs does first: log lines by its flags, and threads.
+//! What every program that runs does first: log lines by its flags, the environment of its stores, and threads.
 
 use std::num::NonZero;
 
 use tokio::runtime::{Builder, Runtime};
 
 use super::{EX_UNAVAILABLE, EX_USAGE, Failure};
+use crate::store::{Surroundings, VARIABLES};
 use crate::telemetry::{self, LogFormat, LogSettings};
 
 /// How it is told what happens.
@@ -32,4 +33,10 @@ pub(super) fn threads(at_most: usize) -> Result<Runtime, Failure> {
     let threads = std::thread::available_parallelism().map_or(1, NonZero::get).min(at_most);
     let runtime = Builder::new_multi_thread().worker_threads(threads).enable_all().build();
     runtime.map_err(|error| Failure::new(EX_UNAVAILABLE, format!("cannot start threads: {error}")))
+}
+
+/// What stores take from the environment of this process.
+pub(super) fn surroundings() -> Surroundings {
+    let variables = VARIABLES.into_iter().filter_map(|name| Some((name, std::env::var(name).ok()?)));
+    Surroundings { variables: variables.collect(), ..Surroundings::default() }
 }

@@ -7,12 +7,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use self::cluster::{ClusterArguments, ManagedArguments, server_name};
+use self::cluster::{ClusterArguments, ManagedArguments};
+use super::certificate::CertificateArguments;
 use super::start::{LogArguments, threads};
 use super::{EX_UNAVAILABLE, EX_USAGE, Failure, check_configuration};
 use crate::certs::CertificateSource;
 use crate::certs::clients::ClientSettings;
-use crate::certs::load::{CertPath, KeyPath};
 use crate::certs::managed::TimingError;
 use crate::controller::uninjected::Judge;
 use crate::domain::parse_duration;
@@ -24,8 +24,6 @@ use crate::{config, shutdown, webhook};
 
 /// A review takes microseconds: more threads than that, on a node with many processors and no limit, only take memory.
 const MOST_THREADS: usize = 4;
-
-const SHORTEST_INTERVAL: Duration = Duration::from_millis(100);
 
 /// Serve the admission webhook.
 ///
@@ -58,41 +56,10 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "ADDRESS", default_value = "0.0.0.0:8080", env = "KEYSTOW_ADMIN")]
     admin: SocketAddr,
     /// Keep a CA and a certificate in a Secret that all replicas share, and the CA in the caBundle.
-    #[arg(long, conflicts_with_all = ["tls_cert", "self_signed"])]
+    #[arg(long, conflicts_with_all = ["tls_cert", "tls_key", "self_signed"])]
     self_managed: bool,
-    /// The certificate chain in PEM. It and the key are read again when they change.
-    #[arg(
-        long,
-        value_name = "FILE",
-        requires = "tls_key",
-        conflicts_with = "self_signed",
-        env = "KEYSTOW_TLS_CERT"
-    )]
-    tls_cert: Option<PathBuf>,
-    /// The private key in PEM.
-    #[arg(
-        long,
-        value_name = "FILE",
-        requires = "tls_cert",
-        conflicts_with_all = ["self_managed", "self_signed"],
-        env = "KEYSTOW_TLS_KEY"
-    )]
-    tls_key: Option<PathBuf>,
-    /// Make a certificate in this directory, for trying it out; ca.crt in it is the caBundle.
-    #[arg(long, value_name = "DIRECTORY", env = "KEYSTOW_SELF_SIGNED")]
-    self_signed: Option<PathBuf>,
-    /// A DNS name or address that the self-signed certificate is for. Can be given several times.
-    #[arg(
-        long,
-        value_name = "NAME",
-        requires = "self_signed",
-        default_value = "keystow-webhook.keystow.svc",
-        value_parser = server_name
-    )]
-    self_signed_name: Vec<String>,
-    /// How often the certificate's files are looked at.
-    #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = interval)]
-    tls_interval: Duration,
+    #[command(flatten)]
+    certificate: CertificateArguments,
     /// Serve only callers with a certificate of this CA (PEM), such as an API server that presents one.
     #[arg(long, value_name = "FILE", env = "KEYSTOW_CLIENT_CA")]
     client_ca: Option<PathBuf>,
@@ -155,27 +122,17 @@ pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
     ended
 }
 
-/// How often something is done: not all the time.
-fn interval(text: &str) -> Result<Duration, String> {
-    let interval = parse_duration(text).map_err(|error| error.to_string())?;
-    if interval < SHORTEST_INTERVAL { Err("give 100ms or more".to_owned()) } else { Ok(interval) }
-}
-
 fn settings(arguments: Arguments) -> Result<Settings, TimingError> {
-    let certificate = match (arguments.tls_cert, arguments.tls_key, arguments.self_signed) {
-        (Some(cert), Some(key), _) => {
-            CertificateSource::Files { cert: CertPath::from(cert), key: KeyPath::from(key) }
-        }
-        (_, _, Some(directory)) => {
-            CertificateSource::SelfSigned { directory, names: arguments.self_signed_name }
-        }
+    let certificate_interval = arguments.certificate.tls_interval;
+    let certificate = match arguments.certificate.source("keystow-webhook.keystow.svc") {
+        Some(certificate) => certificate,
         // What is left of the three, one of which must be given.
-        _ => CertificateSource::Managed(arguments.managed.settings()?),
+        None => CertificateSource::Managed(arguments.managed.settings()?),
     };
     Ok(Settings {
         listen: arguments.listen,
         admin: arguments.admin,
-        certificate_interval: arguments.tls_interval,
+        certificate_interval,
         clients: arguments.client_ca.map(|ca| ClientSettings { ca, names: arguments.client_name }),
         drain_delay: arguments.drain_delay,
         grace: arguments.grace,

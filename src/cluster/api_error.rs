@@ -24,6 +24,12 @@ enum Cause {
 }
 
 impl ApiError {
+    /// Whether there is no such object, or no such kind.
+    #[must_use]
+    pub fn is_absent(&self) -> bool {
+        self.status().is_some_and(|status| status.code == 404)
+    }
+
     /// Whether somebody else wrote in between (409).
     #[must_use]
     pub fn is_conflict(&self) -> bool {

@@ -10,7 +10,6 @@ use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{EnvVar, Pod};
 use serde_json::json;
 
-use super::faults::dynamodb::{create_table, put};
 use super::support::faults::Faults;
 use super::support::node::{AppView, Image, MemorySource, Node, NodeError, RunningPod};
 use super::support::servers::Moto;
@@ -64,7 +63,7 @@ fn map(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
 
 /// Everything that kees' creator and its users put into the table for the Job, leases and all.
 async fn fill(moto: &Moto, halves: &[String; 2], salt: &str) {
-    create_table(moto, "production-kube-secret").await;
+    moto.create_table("production-kube-secret").await;
     for (key, text) in [
         ("/shop/report.db_password", "aHVudGVyMg=="),
         ("/shop/report.signing_public", &halves[0]),
@@ -76,7 +75,7 @@ async fn fill(moto: &Moto, halves: &[String; 2], salt: &str) {
         ("/shop/leases/snowflake.430", "report-x7k2p"),
         ("/shop/leases/snowflake2.7", "report-x7k2p"),
     ] {
-        put(moto, "production-kube-secret", key, text).await;
+        moto.put_item("production-kube-secret", key, text).await;
     }
 }
 
@@ -181,7 +180,7 @@ async fn kees_local_mode_gives_its_own_values() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_job_of_kees_misses_is_told() {
     let Some(moto) = Moto::shared("what_a_job_of_kees_misses_is_told").await else { return };
-    create_table(moto, "empty-kube-secret").await;
+    moto.create_table("empty-kube-secret").await;
     let mut pod = pod();
     let env = init(&mut pod);
     for (name, value) in [

@@ -11,7 +11,8 @@ use std::path::{Path, PathBuf};
 
 use keystow::config;
 use keystow::handover::IS_GPG_CARRIED;
-use keystow::inject::{Pod, Verdict, manifest, plan};
+use keystow::inject::{Pod, Verdict, plan};
+use keystow::yaml;
 use serde_json::Value;
 
 fn directory() -> PathBuf {
@@ -50,7 +51,7 @@ fn lines(texts: impl IntoIterator<Item = String>) -> Option<String> {
 fn try_one(name: &str, failures: &mut Vec<String>) {
     let file = |kind: &str| directory().join(format!("{name}.{kind}"));
     let settings = config::read(&read(&file("config.yaml")).unwrap_or_default()).unwrap().offline();
-    let pod = manifest::parse(&read(&file("pod.yaml")).unwrap()).unwrap();
+    let pod = yaml::parse(&read(&file("pod.yaml")).unwrap(), yaml::Duplicates::Refused).unwrap();
     let json = pod.to_string();
     let namespace = pod.pointer("/metadata/namespace").and_then(Value::as_str).unwrap_or("demo");
     let view = Pod::from_json(json.as_bytes()).unwrap();

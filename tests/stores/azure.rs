@@ -77,7 +77,7 @@ impl Subject for Azure {
     }
 
     fn limits(&self) -> Limits {
-        Limits { longest_value: 25_600, holds_leases: false, ..Limits::default() }
+        Limits { longest_value: 25_600, holds_leases: false, replaces: false, ..Limits::default() }
     }
 
     /// A creation takes two seconds.

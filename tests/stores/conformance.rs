@@ -37,11 +37,13 @@ pub(crate) struct Limits {
     pub(crate) has_one_creator: bool,
     /// Whether keystow keeps leases in it.
     pub(crate) holds_leases: bool,
+    /// Whether a value can be written over as long as it is the expected one.
+    pub(crate) replaces: bool,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { longest_value: 1 << 18, has_one_creator: true, holds_leases: true }
+        Self { longest_value: 1 << 18, has_one_creator: true, holds_leases: true, replaces: true }
     }
 }
 
@@ -77,6 +79,7 @@ macro_rules! conformance {
             half_a_pair_stays_as_it_is,
             values_of_one_object_come_one_by_one,
             only_what_is_expected_is_deleted,
+            only_what_is_expected_is_replaced,
             a_lease_passes_from_pod_to_pod,
             only_the_very_holder_is_released,
             creators_give_each_pod_an_index_and_take_it_back,

@@ -83,7 +83,7 @@ impl Subject for Gcp {
     }
 
     fn limits(&self) -> Limits {
-        Limits { longest_value: 64 * 1024, holds_leases: false, ..Limits::default() }
+        Limits { longest_value: 64 * 1024, holds_leases: false, replaces: false, ..Limits::default() }
     }
 }
 

@@ -25,7 +25,7 @@ impl Subject for Secrets {
     }
 
     fn limits(&self) -> Limits {
-        Limits { longest_value: 65_536, holds_leases: false, ..Limits::default() }
+        Limits { longest_value: 65_536, holds_leases: false, replaces: false, ..Limits::default() }
     }
 }
 

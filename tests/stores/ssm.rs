@@ -26,7 +26,7 @@ impl Subject for Parameters {
     }
 
     fn limits(&self) -> Limits {
-        Limits { longest_value: 8192, holds_leases: false, ..Limits::default() }
+        Limits { longest_value: 8192, holds_leases: false, replaces: false, ..Limits::default() }
     }
 }
 

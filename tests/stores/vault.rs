@@ -93,4 +93,4 @@ macro_rules! subject {
 subject!(version_2: Engine::Two, Auth::Kubernetes, Limits::default());
 subject!(version_2_with_cas_required: Engine::Strict, Auth::Jwt, Limits::default());
 // It has no check-and-set.
-subject!(version_1: Engine::One, Auth::Kubernetes, Limits { has_one_creator: false, holds_leases: false, ..Limits::default() });
+subject!(version_1: Engine::One, Auth::Kubernetes, Limits { has_one_creator: false, holds_leases: false, replaces: false, ..Limits::default() });

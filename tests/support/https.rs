@@ -63,11 +63,21 @@ pub(crate) async fn post_with(
     headers: &[(&str, &str)],
     body: &[u8],
 ) -> Answer {
+    request(address, ca_pem, "POST /mutate?timeout=10s", headers, body).await
+}
+
+/// Sends a request, `METHOD TARGET`, on a connection of its own.
+pub(crate) async fn request(
+    address: SocketAddr,
+    ca_pem: &str,
+    what: &str,
+    headers: &[(&str, &str)],
+    body: &[u8],
+) -> Answer {
     let mut stream = connect(address, ca_pem).await;
     let headers: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
     let head = format!(
-        "POST /mutate?timeout=10s HTTP/1.1\r\nhost: {address}\r\n{headers}content-length: {}\r\n\
-         connection: close\r\n\r\n",
+        "{what} HTTP/1.1\r\nhost: {address}\r\n{headers}content-length: {}\r\nconnection: close\r\n\r\n",
         body.len()
     );
     let (mut reader, mut writer) = tokio::io::split(&mut stream);

@@ -7,7 +7,8 @@ use similar::{ChangeTag, TextDiff};
 
 use crate::domain::{AnnotationDomain, Family};
 use crate::inject::Reason;
-use crate::inject::manifest::{Document, Injected, to_yaml};
+use crate::inject::manifest::{Document, Injected};
+use crate::yaml::to_yaml;
 
 const ADDED: Style = AnsiColor::Green.on_default();
 const REMOVED: Style = AnsiColor::Red.on_default();

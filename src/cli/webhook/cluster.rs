@@ -2,20 +2,11 @@
 
 use std::time::Duration;
 
-use rustls::pki_types::ServerName;
-
 use crate::certs::managed::{ManagedSettings, Timing, TimingError};
+use crate::cli::certificate::server_name;
 use crate::cli::replica::{ReplicaArguments, object_name};
 use crate::cluster::ClusterSettings;
 use crate::domain::parse_duration;
-
-/// What a certificate can be for.
-pub(super) fn server_name(text: &str) -> Result<String, &'static str> {
-    match ServerName::try_from(text) {
-        Ok(_) => Ok(text.to_owned()),
-        Err(_) => Err("give a DNS name, such as keystow-webhook.keystow.svc, or an IP address"),
-    }
-}
 
 /// What belongs to this replica, and to all of them.
 #[derive(Debug, clap::Args)]

@@ -22,27 +22,9 @@ pub(crate) struct Table {
     prefix: String,
 }
 
-/// Kees' table, empty.
-pub(crate) async fn create_table(moto: &Moto, name: &str) {
-    let table = json!({
-        "TableName": name, "BillingMode": "PAY_PER_REQUEST",
-        "KeySchema": [{"AttributeName": "secretName", "KeyType": "HASH"}],
-        "AttributeDefinitions": [{"AttributeName": "secretName", "AttributeType": "S"}],
-    });
-    let answer = moto.call("dynamodb", "DynamoDB_20120810.CreateTable", &table).await;
-    assert!(answer.status.is_success(), "{answer:?}");
-}
-
-/// Puts an item there as kees' creator and its users do.
-pub(crate) async fn put(moto: &Moto, table: &str, key: &str, text: &str) {
-    let item = json!({"TableName": table, "Item": {"secretName": {"S": key}, "secretValue": {"S": text}}});
-    let answer = moto.call("dynamodb", "DynamoDB_20120810.PutItem", &item).await;
-    assert!(answer.status.is_success(), "{answer:?}");
-}
-
 impl Table {
     async fn put(&self, name: &str, value: &str) {
-        put(self.moto, TABLE, &format!("{}/{name}", self.prefix), &STANDARD.encode(value)).await;
+        self.moto.put_item(TABLE, &format!("{}/{name}", self.prefix), &STANDARD.encode(value)).await;
     }
 }
 
@@ -50,7 +32,7 @@ impl Served for Table {
     async fn start(test: &str) -> Option<Self> {
         static CREATED: OnceCell<()> = OnceCell::const_new();
         let moto = Moto::shared(test).await?;
-        CREATED.get_or_init(|| create_table(moto, TABLE)).await;
+        CREATED.get_or_init(|| moto.create_table(TABLE)).await;
         let address = moto.address();
         let line = Faults::before(address.trim_start_matches("http://")).served_as(&["127.0.0.1"]);
         let table = Self { moto, line: line.start().await, prefix: super::prefix(test) };

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use futures::{StreamExt as _, stream};
 use keystow::domain::{SecretValue, StoragePath, StoragePrefix};
-use keystow::store::{Address, Created, Deleted, Store, StoreError};
+use keystow::store::{Address, Created, Deleted, Replaced, Store, StoreError};
 
 use super::{Asker, Subject, address, get, path, sorted, value};
 use crate::support::wait::until;
@@ -247,6 +247,45 @@ pub(crate) async fn only_what_is_expected_is_deleted(subject: &impl Subject) {
     assert_eq!(get(&store, &at).await, Ok(value("1")));
     assert_eq!(store.delete(&at, &value("1")).await, Ok(Deleted::Gone));
     assert!(matches!(get(&store, &at).await, Err(StoreError::NotFound { .. })));
+}
+
+/// What cannot be done without losing what others write is not done.
+pub(crate) async fn only_what_is_expected_is_replaced(subject: &impl Subject) {
+    let store = subject.open(Asker::Allowed).await;
+    let (at, beside) = (address("replace", "db_password"), address("replace", "db_user"));
+    for (at, content) in [(&at, "1"), (&beside, "eva")] {
+        assert_eq!(store.create(&[(at.clone(), value(content))]).await, Ok(Created::Ours));
+    }
+    if !subject.limits().replaces {
+        assert_eq!(store.replace(&at, &value("1"), &value("2")).await, Ok(Replaced::Unsupported));
+        assert_eq!(get(&store, &at).await, Ok(value("1")));
+        return;
+    }
+    let nothing = address("replace", "other_password");
+    assert_eq!(store.replace(&nothing, &value("1"), &value("2")).await, Ok(Replaced::Changed));
+    assert!(matches!(get(&store, &nothing).await, Err(StoreError::NotFound { .. })));
+    assert_eq!(store.replace(&at, &value("2"), &value("3")).await, Ok(Replaced::Changed));
+    assert_eq!(get(&store, &at).await, Ok(value("1")));
+    // Of many who saw the same value one has its own there, and all others are told.
+    let wins = AtomicUsize::new(0);
+    stream::iter(0..8)
+        .for_each_concurrent(8, |each| {
+            let (store, at, wins) = (&store, &at, &wins);
+            async move {
+                match store.replace(at, &value("1"), &value(format!("by {each}"))).await {
+                    Ok(Replaced::Done) => drop(wins.fetch_add(1, Ordering::Relaxed)),
+                    Ok(Replaced::Changed) => {}
+                    other => panic!("{other:?}"),
+                }
+            }
+        })
+        .await;
+    assert_eq!(wins.load(Ordering::Relaxed), 1);
+    let won = get(&store, &at).await.unwrap();
+    assert!(won.expose().starts_with(b"by "), "one of those");
+    assert_eq!(store.replace(&at, &won, &value([0xff, 0x00])).await, Ok(Replaced::Done));
+    assert_eq!(get(&store, &at).await, Ok(value([0xff, 0x00])));
+    assert_eq!(get(&store, &beside).await, Ok(value("eva")), "what is beside it stays");
 }
 
 /// Kees' leases: the name of the pod, under the index.

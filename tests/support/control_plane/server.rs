@@ -32,6 +32,7 @@ pub(crate) struct ControlPlane {
     credentials: Credentials,
     kubeconfig: PathBuf,
     port: u16,
+    etcd_port: u16,
     processes: Supervisor,
     api_server: Program,
     /// The API server after a restart.
@@ -42,10 +43,15 @@ pub(crate) struct ControlPlane {
 impl ControlPlane {
     /// Starts one of its own; most tests want [`super::shared_or_skip`].
     pub(crate) async fn start() -> Result<Self, ControlPlaneError> {
+        Self::start_with(&[]).await
+    }
+
+    /// Starts one of its own, whose API server has these flags too.
+    pub(crate) async fn start_with(flags: &[String]) -> Result<Self, ControlPlaneError> {
         let binaries = Binaries::find()?;
         let mut attempt = 1;
         loop {
-            let plane = Self::spawn(binaries.clone())?;
+            let plane = Self::spawn(binaries.clone(), flags)?;
             match plane.wait_until_ready().await {
                 Ok(()) => return Ok(plane),
                 Err(ControlPlaneError::NotReady { log, .. })
@@ -58,7 +64,7 @@ impl ControlPlane {
         }
     }
 
-    fn spawn(binaries: Binaries) -> Result<Self, ControlPlaneError> {
+    fn spawn(binaries: Binaries, flags: &[String]) -> Result<Self, ControlPlaneError> {
         let directory = TempDir::with_prefix("control-plane-")
             .map_err(ControlPlaneError::io("making a directory for the control plane"))?;
         let credentials = Credentials::mint(directory.path())?;
@@ -66,17 +72,27 @@ impl ControlPlane {
         let kubeconfig = directory.path().join("kubeconfig");
         fs::write(&kubeconfig, credentials.kubeconfig(&format!("https://127.0.0.1:{port}")))
             .map_err(ControlPlaneError::io("writing the kubeconfig"))?;
-        let programs = [
-            etcd(&binaries.etcd, directory.path(), etcd_port, peer_port),
-            kube_apiserver(&binaries.kube_apiserver, directory.path(), &credentials, etcd_port, port),
-        ];
+        let mut api_server =
+            kube_apiserver(&binaries.kube_apiserver, directory.path(), &credentials, etcd_port, port);
+        api_server.argv.extend(flags.iter().map(Into::into));
+        let programs = [etcd(&binaries.etcd, directory.path(), etcd_port, peer_port), api_server];
         let processes = Supervisor::start(&programs, Some(directory.path()))
             .map_err(ControlPlaneError::io("starting the control plane"))?;
         // From here on the supervisor removes the directory.
         let [_, api_server] = programs;
         let directory = directory.keep();
         let restarted = Mutex::default();
-        Ok(Self { binaries, credentials, kubeconfig, port, processes, api_server, restarted, directory })
+        Ok(Self {
+            binaries,
+            credentials,
+            kubeconfig,
+            port,
+            etcd_port,
+            processes,
+            api_server,
+            restarted,
+            directory,
+        })
     }
 
     /// Kills the API server, and starts it again on the same port and data.
@@ -151,6 +167,11 @@ impl ControlPlane {
     /// The port of the API server, on 127.0.0.1.
     pub(crate) fn port(&self) -> u16 {
         self.port
+    }
+
+    /// The port of etcd, on 127.0.0.1.
+    pub(crate) fn etcd_port(&self) -> u16 {
+        self.etcd_port
     }
 
     /// The process ids of etcd and the API server.

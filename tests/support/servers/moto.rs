@@ -10,7 +10,9 @@ use std::ffi::OsStr;
 use std::path::Path;
 
 use ::http::Method;
-use serde_json::Value;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::{Value, json};
 use tokio::sync::OnceCell;
 
 use super::{Answer, Server, command, forget, python_or_skip};
@@ -53,11 +55,14 @@ impl Moto {
             .iter()
             .flat_map(|(name, actions)| ["--role".to_owned(), format!("{name}={}", actions.join(","))])
             .collect();
-        let argv = |port: u16, _: &Path| {
+        let argv = |port: u16, directory: &Path| {
             let port = port.to_string();
+            let recording = format!("MOTO_RECORDER_FILEPATH={}", directory.join("recording").display());
             let fixed = [SERVE, "-H", "127.0.0.1", "-p", &port];
             let arguments: Vec<&str> = fixed.into_iter().chain(roles.iter().map(String::as_str)).collect();
-            command(python, &arguments)
+            let mut argv = command("env", &[&recording]);
+            argv.extend(command(python, &arguments));
+            argv
         };
         Self(Server::start("moto", "/moto-api/data.json", argv).await)
     }
@@ -78,6 +83,51 @@ impl Moto {
             ("x-amz-target", target),
         ];
         self.0.request(&Method::POST, "/", &headers, Some(input)).await.expect("an answer of moto")
+    }
+
+    /// Creates a table as kees' is, empty.
+    pub(crate) async fn create_table(&self, name: &str) {
+        let table = json!({
+            "TableName": name, "BillingMode": "PAY_PER_REQUEST",
+            "KeySchema": [{"AttributeName": "secretName", "KeyType": "HASH"}],
+            "AttributeDefinitions": [{"AttributeName": "secretName", "AttributeType": "S"}],
+        });
+        let answer = self.call("dynamodb", "DynamoDB_20120810.CreateTable", &table).await;
+        assert!(answer.status.is_success(), "{answer:?}");
+    }
+
+    /// Puts an item there as kees' creator and its users do.
+    pub(crate) async fn put_item(&self, table: &str, key: &str, text: &str) {
+        let item =
+            json!({"TableName": table, "Item": {"secretName": {"S": key}, "secretValue": {"S": text}}});
+        let answer = self.call("dynamodb", "DynamoDB_20120810.PutItem", &item).await;
+        assert!(answer.status.is_success(), "{answer:?}");
+    }
+
+    /// Begins to write down what it is asked.
+    pub(crate) async fn record(&self) {
+        forget(&self.0, "/moto-api/recorder/reset-recording").await;
+        forget(&self.0, "/moto-api/recorder/start-recording").await;
+    }
+
+    /// What it was asked since: the operation, as `x-amz-target` has it, and the input.
+    pub(crate) async fn recorded(&self) -> Vec<(String, Value)> {
+        let path = "/moto-api/recorder/download-recording";
+        let answer = self.0.request(&Method::GET, path, &[], None).await.expect("a recording");
+        let requests: Vec<Value> = match answer.body {
+            // A line is a request.
+            Value::String(lines) => {
+                lines.lines().map(|line| serde_json::from_str(line).expect("a recorded request")).collect()
+            }
+            Value::Null => Vec::new(),
+            one => vec![one],
+        };
+        let read = |request: Value| {
+            let target = request["headers"]["X-Amz-Target"].as_str()?.to_owned();
+            let body = STANDARD.decode(request["body"].as_str()?).expect("a body in base64");
+            Some((target, serde_json::from_slice(&body).expect("an input in JSON")))
+        };
+        requests.into_iter().filter_map(read).collect()
     }
 
     /// Makes it forget everything.
