@@ -38,7 +38,7 @@ pub use layout::Layout;
 pub use lease::{LeaseClaim, LeaseHolder, LeaseRecord, LeaseRequest, LeaseSeries};
 pub use name::{
     ContainerName, EnvName, FileMode, InvalidText, MountPath, RequestName, SecretKey, SecretName,
-    ServiceAccountName, StoreName,
+    ServiceAccountName, StoreName, is_dns_subdomain,
 };
 pub use options::{
     Encoding, Format, Formats, InitPosition, Injection, LocalMode, SHORTEST_REFRESH, Storage, Template,

@@ -8,7 +8,12 @@ use std::fmt;
 
 use serde_json::Value;
 
+use crate::yaml::{self, Duplicates};
+
 pub use asking::{Asking, UnreadableRequests};
+
+/// How the kinds of lists end.
+const LIST: &str = "List";
 
 /// An object that makes pods, or is one.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,6 +24,8 @@ pub struct Workload {
     pub namespace: String,
     /// `metadata.name`, or `generateName`.
     pub name: String,
+    /// Whether `name` only says how the names of objects begin.
+    pub is_generated: bool,
     /// Where in the object the pod or its template is (RFC 6901).
     pub pod_at: &'static str,
 }
@@ -29,10 +36,12 @@ impl Workload {
         let kind = object.get("kind").and_then(Value::as_str)?;
         let pod_at = template_pointer(kind)?;
         let metadata = |field: &str| object.pointer(&format!("/metadata/{field}")).and_then(Value::as_str);
+        let (named, generated) = (metadata("name"), metadata("generateName"));
         Some(Self {
             kind: kind.to_owned(),
             namespace: metadata("namespace").unwrap_or(namespace).to_owned(),
-            name: metadata("name").or(metadata("generateName")).unwrap_or("(without a name)").to_owned(),
+            name: named.or(generated).unwrap_or("(without a name)").to_owned(),
+            is_generated: named.is_none() && generated.is_some(),
             pod_at,
         })
     }
@@ -69,7 +78,28 @@ fn template_pointer(kind: &str) -> Option<&'static str> {
     })
 }
 
-/// The items of a `List`; `None` of any other object.
+/// Reads a document. Items of a typed list say no kind where the API server wrote it: they are what the list is of, as
+/// with kubectl.
+///
+/// # Errors
+///
+/// Where it is not YAML.
+pub fn parse(text: &str, duplicates: Duplicates) -> Result<Value, String> {
+    let mut document = yaml::parse(text, duplicates)?;
+    let text_of = |field: &str| document.get(field).and_then(Value::as_str).map(str::to_owned);
+    let kind = text_of("kind").and_then(|kind| kind.strip_suffix(LIST).map(str::to_owned));
+    let Some(kind) = kind.filter(|kind| !kind.is_empty()) else { return Ok(document) };
+    let api_version = text_of("apiVersion");
+    for item in items_mut(&mut document).into_iter().flatten().filter_map(Value::as_object_mut) {
+        if !item.contains_key("kind") {
+            item.insert("kind".to_owned(), kind.clone().into());
+            item.extend(api_version.iter().map(|version| ("apiVersion".to_owned(), version.clone().into())));
+        }
+    }
+    Ok(document)
+}
+
+/// The items of a `List`, be it typed as `PodList` is; `None` of any other object.
 pub fn items_mut(object: &mut Value) -> Option<&mut [Value]> {
     if !is_list(object) {
         return None;
@@ -95,7 +125,8 @@ fn collect<'v>(object: &'v Value, at: String, found: &mut Vec<(String, &'v Value
 }
 
 fn is_list(object: &Value) -> bool {
-    object.get("kind").and_then(Value::as_str).is_some_and(|kind| kind == "List")
+    let kind = object.get("kind").and_then(Value::as_str).unwrap_or_default();
+    kind == LIST || kind.ends_with(LIST) && object.get("items").is_some_and(Value::is_array)
 }
 
 #[cfg(test)]
@@ -124,7 +155,22 @@ mod tests {
         let found: Vec<_> =
             objects(&document).iter().map(|(at, object)| format!("{at} {}", object["kind"])).collect();
         assert_eq!(found, [r#"/items/0 "Pod""#, r#"/items/1/items/0 "Job""#]);
+        let typed = json!({"kind": "JobList", "items": [{"kind": "Job"}]});
+        assert_eq!(objects(&typed).len(), 1);
+        assert_eq!(objects(&typed)[0].0, "/items/0");
+        let own = json!({"kind": "AllowList", "spec": {}});
+        assert_eq!(objects(&own), [(String::new(), &own)]);
         let pod = json!({"kind": "Pod"});
         assert_eq!(objects(&pod), [(String::new(), &pod)]);
+    }
+
+    #[test]
+    fn items_of_a_typed_list_are_what_it_is_of() {
+        let text = "apiVersion: apps/v1\nkind: DeploymentList\nitems: [{metadata: {name: a}}, {kind: Job}]\n";
+        let read = parse(text, Duplicates::Refused).unwrap();
+        assert_eq!(
+            read["items"],
+            json!([{"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "a"}}, {"kind": "Job"}])
+        );
     }
 }

@@ -68,7 +68,25 @@ pub fn parse(text: &str, duplicates: Duplicates) -> Result<Value, String> {
         with_snippet: false,
         duplicate_keys: policy,
     };
-    serde_saphyr::from_str_with_options(text, options).map_err(|error| error.to_string())
+    serde_saphyr::from_str_with_options(text, options).map_err(|error| reason(&error))
+}
+
+/// Why text cannot be read, in words of its author's business where the library's are about its own functions.
+fn reason(error: &serde_saphyr::Error) -> String {
+    use serde_saphyr::Error;
+    let mut cause = error;
+    while let Error::AliasError { error, .. } | Error::WithSnippet { error, .. } = cause {
+        cause = error;
+    }
+    match cause {
+        Error::MultipleDocuments { .. } => {
+            "it has more than one document; take out what follows the second ---, or the `...`".to_owned()
+        }
+        Error::Budget { .. } => {
+            "it is nested too deep, or has too much in it, be it by aliases; write it plainly, in several documents".to_owned()
+        }
+        _ => error.without_snippet().to_string(),
+    }
 }
 
 /// A value as YAML.
@@ -133,6 +151,17 @@ mod tests {
         let text = "a: 1\na: 2\n";
         assert_eq!(parse(text, Duplicates::LastCounts).unwrap()["a"], 2);
         assert!(parse(text, Duplicates::Refused).unwrap_err().contains("uplicate"));
+    }
+
+    #[test]
+    fn no_message_speaks_of_functions_of_the_library() {
+        let bomb = format!("a: &a [{}]\nb: [{}]\n", "x,".repeat(10_000), "*a,".repeat(10_000));
+        for (text, told) in
+            [("a: 1\n...\nb: 2\n", "more than one document"), (&bomb, "has too much in it, be it by aliases")]
+        {
+            let reason = parse(text, Duplicates::Refused).unwrap_err();
+            assert!(reason.contains(told) && !reason.contains("from_"), "{reason}");
+        }
     }
 
     #[test]

@@ -21,7 +21,7 @@ pub fn read_file(world: &mut World, file: &str, text: &str) {
         let place =
             |line: u64| Place { file: Some(file.to_owned()), line: Some(line), object: String::new() };
         let read = Node::parse(document.text).and_then(|node| {
-            let value = yaml::parse(document.text, Duplicates::LastCounts);
+            let value = workload::parse(document.text, Duplicates::LastCounts);
             value.map(|value| (node, value)).map_err(|message| yaml::NotYaml { line: None, message })
         });
         match read {

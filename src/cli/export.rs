@@ -8,8 +8,9 @@ use aws_lc_rs::rand::{SecureRandom as _, SystemRandom};
 use clap::{Subcommand, ValueEnum};
 
 use super::files::{self, FileArguments};
+use super::replica::object_name;
 use super::{EX_DATAERR, EX_UNAVAILABLE, Failure, write_result};
-use crate::domain::{SecretValue, StoragePrefix};
+use crate::domain::{InvalidDuration, SecretValue, StoragePrefix, parse_duration};
 use crate::export::{self, ENCRYPTION_KEY_BYTES, EncryptionProvider, ExternalStore, TerraformOptions};
 use crate::handover::{AwsSettings, DynamoDbSettings, NoSettings, StoreSettings, VaultAuth, VaultSettings};
 
@@ -119,13 +120,13 @@ struct ExternalSecrets {
     #[command(flatten)]
     source: Source,
     /// The name of the store that External Secrets reads.
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_parser = object_name)]
     secret_store: String,
     /// Its kind.
     #[arg(long, default_value = "ClusterSecretStore", value_parser = ["ClusterSecretStore", "SecretStore"])]
     secret_store_kind: String,
     /// How often it is read.
-    #[arg(long, value_name = "DURATION", default_value = "1h")]
+    #[arg(long, value_name = "DURATION", default_value = "1h", value_parser = interval)]
     refresh_interval: String,
     /// What stands before the Secret's name in the key of the remote object.
     #[arg(long, value_name = "PREFIX", default_value = "")]
@@ -182,6 +183,12 @@ enum ProviderName {
     AesCbc,
     #[value(name = "aesgcm")]
     AesGcm,
+}
+
+/// As External Secrets reads it: by Go's rules, which know no days.
+fn interval(text: &str) -> Result<String, InvalidDuration> {
+    let duration = parse_duration(text)?;
+    Ok(if text.contains('d') { format!("{}s", duration.as_secs()) } else { text.to_owned() })
 }
 
 pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {

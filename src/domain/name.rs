@@ -44,13 +44,13 @@ text!(
 text!(
     /// The name of a Secret object (RFC 1123 subdomain; Kubernetes `validation.IsDNS1123Subdomain`).
     SecretName,
-    is_subdomain,
+    is_dns_subdomain,
     "the name of a Secret: at most 253 lower-case letters, digits, `-` and `.`"
 );
 text!(
     /// The name of a ServiceAccount object (RFC 1123 subdomain).
     ServiceAccountName,
-    is_subdomain,
+    is_dns_subdomain,
     "the name of a ServiceAccount: at most 253 lower-case letters, digits, `-` and `.`"
 );
 text!(
@@ -94,7 +94,8 @@ fn is_label(text: &str) -> bool {
         && !text.ends_with('-')
 }
 
-fn is_subdomain(text: &str) -> bool {
+/// Whether it is an RFC 1123 subdomain, as most names of objects are (Kubernetes `validation.IsDNS1123Subdomain`).
+pub fn is_dns_subdomain(text: &str) -> bool {
     let label = |part: &str| {
         !part.is_empty()
             && part.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')

@@ -88,10 +88,13 @@ impl Rotation {
         })
     }
 
-    /// How many keys verify and sign no more, at most, when nobody forces anything.
-    fn former_at_once(&self) -> u128 {
-        let verifies = self.overlap + self.publish;
-        verifies.as_nanos().div_ceil(self.every.as_nanos().max(1))
+    /// How many former keys there must be room for, so that no new key waits for it: those that still verify when the next
+    /// one is due to be published.
+    pub(crate) fn former_at_once(&self) -> u128 {
+        let verifies = self.overlap.saturating_add(self.publish);
+        // The next key is published so long before it signs.
+        let room = verifies.saturating_add(self.publish);
+        room.as_nanos().div_ceil(self.every.as_nanos().max(1))
     }
 }
 
@@ -104,15 +107,10 @@ struct Reader<'a> {
 impl<'a> Reader<'a> {
     fn rotation(&mut self, kind: &str) -> Option<Rotation> {
         let recipe = self.recipe(kind);
-        let every = self.duration(rotate::EVERY);
-        if every.is_none() {
-            self.missing(rotate::EVERY, "how long a key signs, such as 90d");
-        }
-        let overlap = self.duration(rotate::OVERLAP);
-        if overlap.is_none() {
-            self.missing(rotate::OVERLAP, "how long a token is valid at most, such as 24h");
-        }
-        let publish = self.duration(rotate::PUBLISH).unwrap_or(PUBLISH);
+        let every = self.needed(rotate::EVERY, "how long a key signs, such as 90d");
+        let overlap = self.needed(rotate::OVERLAP, "how long a token is valid at most, such as 24h");
+        let publish =
+            self.text(rotate::PUBLISH).map_or(Some(PUBLISH), |text| self.duration(rotate::PUBLISH, text));
         let keep = self.checked(rotate::KEEP, "is not a number from 1 to 16", |text| {
             text.parse().ok().filter(|keep| (1..=MOST_KEPT).contains(keep))
         });
@@ -126,7 +124,7 @@ impl<'a> Reader<'a> {
         );
         let subjects = self.text(rotate::TOKENS_FOR).unwrap_or_default().split(',').map(str::trim);
         let tokens_for = subjects.filter(|subject| !subject.is_empty()).map(str::to_owned).collect();
-        let (recipe, every, overlap) = (recipe?, every?, overlap?);
+        let (recipe, every, overlap, publish) = (recipe?, every?, overlap?, publish?);
         let keep = keep.unwrap_or(KEEP);
         let rotation = Rotation { recipe, every, publish, overlap, keep, key, issuer, tokens_for };
         self.agree(&rotation);
@@ -161,11 +159,13 @@ impl<'a> Reader<'a> {
             );
             self.invalid(rotate::EVERY, &rule);
         } else if rotation.former_at_once() > rotation.keep as u128 {
-            let rule = format!(
-                "is longer than {} former keys last; write keep={} or more, or a longer every",
-                rotation.keep,
-                rotation.former_at_once()
-            );
+            let (kept, needed) = (rotation.keep, rotation.former_at_once());
+            let more = if needed <= MOST_KEPT as u128 {
+                format!("keep={needed} or more, or ")
+            } else {
+                String::new()
+            };
+            let rule = format!("is longer than {kept} former keys last; write {more}a longer every");
             self.invalid(rotate::OVERLAP, &rule);
         }
     }
@@ -174,16 +174,20 @@ impl<'a> Reader<'a> {
         self.given.iter().find(|(known, _)| *known == name).map(|(_, value)| value.trim())
     }
 
-    fn duration(&mut self, name: &'static str) -> Option<Duration> {
-        let found = self.text(name)?;
-        match parse_duration(found) {
-            Ok(duration) => Some(duration),
-            Err(error) => {
-                self.invalid(name, &format!("is none: {error}"));
-                // Something, so that it is not missed too.
-                Some(Duration::MAX)
-            }
+    fn needed(&mut self, name: &'static str, rule: &'static str) -> Option<Duration> {
+        let Some(text) = self.text(name) else {
+            self.missing(name, rule);
+            return None;
+        };
+        self.duration(name, text)
+    }
+
+    fn duration(&mut self, name: &'static str, text: &str) -> Option<Duration> {
+        let duration = parse_duration(text);
+        if let Err(error) = &duration {
+            self.invalid(name, &format!("is none: {error}"));
         }
+        duration.ok()
     }
 
     fn checked<T>(
@@ -255,11 +259,13 @@ mod tests {
 
     #[test]
     fn each_mistake_is_told_by_the_annotation_that_has_it() {
-        let cases: [(&[(&str, &str)], &str); 10] = [
+        let cases: [(&[(&str, &str)], &str); 12] = [
             (&[("type", "GPG")], "rotate.bsycorp.com/type: type=GPG is not one of RSA, EC"),
             (&[("size", "1024")], "rotate.bsycorp.com/size: size=1024 is not 2048, 3072 or 4096"),
             (&[("size", "-")], "rotate.bsycorp.com/size: size is missing: 2048, 3072 or 4096"),
             (&[("every", "often")], "rotate.bsycorp.com/every: every=often is none: a duration has"),
+            (&[("overlap", "1y")], "rotate.bsycorp.com/overlap: overlap=1y is none: a duration has"),
+            (&[("publish", "1y")], "rotate.bsycorp.com/publish: publish=1y is none: a duration has"),
             (&[("every", "-")], "rotate.bsycorp.com/every: every is missing: how long a key signs"),
             (&[("overlap", "-")], "rotate.bsycorp.com/overlap: overlap is missing: how long a token"),
             (&[("keep", "0")], "rotate.bsycorp.com/keep: keep=0 is not a number from 1 to 16"),
@@ -292,8 +298,29 @@ mod tests {
 
     #[test]
     fn former_keys_must_find_room() {
-        let problems = read(&[("every", "1h"), ("overlap", "24h")]).unwrap_err();
-        assert!(problems[0].contains("longer than 3 former keys last; write keep=25"), "{problems:?}");
+        let advice = |more: &[(&str, &str)]| read(more).unwrap_err().remove(0);
+        let two_days = advice(&[("every", "12h"), ("overlap", "48h")]);
+        assert!(
+            two_days.ends_with("longer than 3 former keys last; write keep=5 or more, or a longer every"),
+            "{two_days}"
+        );
+        assert!(read(&[("every", "12h"), ("overlap", "48h"), ("keep", "5")]).is_ok());
+        // More than may be kept is no advice.
+        let hourly = advice(&[("every", "1h"), ("overlap", "24h")]);
+        assert!(hourly.ends_with("longer than 3 former keys last; write a longer every"), "{hourly}");
         assert!(read(&[("every", "12h"), ("overlap", "24h")]).is_ok());
+    }
+
+    #[test]
+    fn a_key_that_is_published_early_needs_the_room_early() {
+        let early = [("every", "10h"), ("overlap", "1h"), ("publish", "8h"), ("keep", "1")];
+        assert!(read(&early).unwrap_err()[0].contains("write keep=2 or more"));
+    }
+
+    #[test]
+    fn the_longest_durations_do_not_overflow() {
+        let longest = "2562047h";
+        assert!(read(&[("every", "12h"), ("overlap", longest), ("publish", "11h")]).is_err());
+        assert!(read(&[("every", longest), ("overlap", longest), ("publish", longest)]).is_err());
     }
 }

@@ -55,7 +55,7 @@ impl<'s> Manifests<'s> {
         let mut errors = Vec::new();
         for document in yaml::documents(text) {
             // As kees reads them: its own manifest has a key that stands twice.
-            match yaml::parse(document.text, Duplicates::LastCounts) {
+            match workload::parse(document.text, Duplicates::LastCounts) {
                 Ok(value) => {
                     for (_, object) in workload::objects(&value) {
                         let Some(workload) = Workload::of(object, &self.namespace) else { continue };

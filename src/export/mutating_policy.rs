@@ -11,12 +11,13 @@
 //! What it cannot, and says at the head of its output: refuse a pod, or warn of it; serve pods that differ from the
 //! manifest; follow the configuration. A pod that no policy matches starts without its secrets.
 
+use aws_lc_rs::digest::{SHA256, digest};
 use json_patch::PatchOperation;
 use serde_json::{Value, json};
 
 use super::ExportError;
 use super::cel::{add, field, string, strings, value};
-use crate::domain::{AnnotationDomain, Family};
+use crate::domain::{AnnotationDomain, Family, is_dns_subdomain};
 use crate::inject::manifest::{self, Injected, ManifestError};
 use crate::inject::{Change, Settings};
 use crate::workload::Workload;
@@ -54,6 +55,14 @@ pub enum MutatingPolicyError {
         "{object}: its init container is there already, and moving it is nothing for a policy; take it out of the manifest"
     )]
     Moves {
+        /// `Deployment demo/app`
+        object: String,
+    },
+    /// No policy can be called after it.
+    #[error(
+        "{object}: that is no name of an object in Kubernetes; write lower-case letters, digits, `-` and `.`"
+    )]
+    Name {
         /// `Deployment demo/app`
         object: String,
     },
@@ -125,7 +134,9 @@ fn policy(
                 .map(|expression| json!({"patchType": "JSONPatch", "jsonPatch": {"expression": expression}})),
         );
     }
-    let name = name_of(&workload);
+    let Some(name) = name_of(&workload, &mutations) else {
+        return Err(MutatingPolicyError::Name { object: workload.to_string() });
+    };
     let pods = json!({
         "apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["pods"], "scope": "Namespaced",
     });
@@ -153,16 +164,27 @@ fn policy(
     Ok(Some((name, [policy, binding])))
 }
 
-/// A DNS subdomain that no other workload has.
-fn name_of(workload: &Workload) -> String {
-    let mut name = format!(
-        "keystow.{}.{}.{}",
-        workload.namespace,
-        workload.kind.to_lowercase(),
-        workload.name.trim_end_matches('-')
-    );
-    name.truncate(LONGEST_NAME);
-    name
+/// The name of a policy, a DNS subdomain; `None` where the workload's own is none. Of workloads that only say how their
+/// names begin, and of names that are cut off, those that are alike are told apart by a digest.
+fn name_of(workload: &Workload, mutations: &[Value]) -> Option<String> {
+    let Workload { kind, namespace, name, is_generated, .. } = workload;
+    let beginning = name.trim_end_matches(['-', '.']);
+    let is_name = if *is_generated { is_dns_subdomain(beginning) } else { is_dns_subdomain(name) };
+    if !is_name || !is_dns_subdomain(namespace) {
+        return None;
+    }
+    let mut policy = format!("keystow.{namespace}.{}.{beginning}", kind.to_lowercase());
+    let is_long = policy.len() > LONGEST_NAME;
+    if is_long || *is_generated {
+        let told_apart = format!("{name} {}", Value::from(mutations));
+        let digest: String = digest(&SHA256, told_apart.as_bytes()).as_ref()[..8]
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect();
+        policy.truncate(LONGEST_NAME - digest.len() - 1);
+        policy = format!("{}-{digest}", policy.trim_end_matches(['-', '.']));
+    }
+    Some(policy)
 }
 
 /// The expressions of one operation; `None` where there is none.

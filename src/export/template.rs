@@ -15,11 +15,13 @@
 //! Deliberately absent: `localValue`, since no policy has use for a value; inverted sections (`{{^parameters}}`), which are
 //! a mistake here; the words `first`, `last`, `odd` and `even` that `{{@first}}` and the like print there.
 
+mod recursion;
+
 use std::collections::BTreeMap;
 
 use handlebars::{
     BlockContext, Context, Handlebars, Helper, HelperDef, HelperResult, Output, RenderContext, RenderError,
-    RenderErrorReason, Renderable as _, ScopedJson,
+    RenderErrorReason, Renderable as _, ScopedJson, Template,
 };
 use serde_json::{Map, Value, json};
 
@@ -28,6 +30,7 @@ use crate::domain::{
     StorageKey,
 };
 use crate::workload::Asking;
+use recursion::recursive_partial;
 
 const STORAGE_SUFFIX: &str = "storageSuffix";
 const FULL_ANNOTATION_NAME: &str = "fullAnnotationName";
@@ -38,6 +41,11 @@ pub enum TemplateError {
     /// It is not Handlebars.
     #[error("the template cannot be read: {0}")]
     Syntax(#[from] Box<handlebars::TemplateError>),
+    /// It would never end.
+    #[error(
+        "the template cannot be rendered: its inline partial {0} includes itself; take {{{{> {0}}}}} out of it"
+    )]
+    Recursive(String),
     /// It asks for what is not there.
     #[error("the template cannot be rendered: {0}")]
     Render(#[from] Box<handlebars::RenderError>),
@@ -58,12 +66,38 @@ pub fn from_template(
     handlebars.register_escape_fn(escape);
     handlebars.register_helper(STORAGE_SUFFIX, Box::new(StorageSuffix));
     handlebars.register_helper("blockHelperMissing", Box::new(Section));
-    // A line with `{{else}}` alone is an ordinary line to that library: its blanks and its end are printed. Beside what
-    // prints nothing it is one here too.
-    let template = template.replace("{{else}}", "{{{nothing}}}{{else}}{{{nothing}}}");
-    handlebars.register_template_string("template", template).map_err(Box::new)?;
+    let text = with_else_lines(template);
+    if let Some(name) = recursive_partial(&Template::compile(&text).map_err(Box::new)?) {
+        return Err(TemplateError::Recursive(name));
+    }
     let context = json!({"moduleName": module, "parameters": parameters(asking, domain, module)});
-    Ok(handlebars.render("template", &context).map_err(Box::new)?)
+    // Without a name, so that it cannot include itself either.
+    Ok(handlebars.render_template(&text, &context).map_err(Box::new)?)
+}
+
+/// A line with `{{else}}` alone is an ordinary line to that library: its blanks and its end are printed. Beside what prints
+/// nothing it is one here too. What stands in comments stays.
+fn with_else_lines(template: &str) -> String {
+    const ELSE: &str = "{{else}}";
+    let (mut text, mut rest) = (String::with_capacity(template.len()), template);
+    while let Some(at) = rest.find("{{") {
+        let (before, tag) = rest.split_at(at);
+        text.push_str(before);
+        let end = match tag {
+            _ if tag.starts_with(ELSE) => {
+                text.push_str("{{{nothing}}}{{else}}{{{nothing}}}");
+                rest = &tag[ELSE.len()..];
+                continue;
+            }
+            _ if tag.starts_with("{{!--") => "--}}",
+            _ if tag.starts_with("{{!") => "}}",
+            _ => "{{",
+        };
+        let length = tag.find(end).map_or(tag.len(), |at| at + end.len());
+        text.push_str(&tag[..length]);
+        rest = &tag[length..];
+    }
+    text + rest
 }
 
 /// What that library escapes.

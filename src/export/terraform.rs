@@ -200,7 +200,7 @@ fn dynamodb(
     }
     let mut leases = BTreeSet::new();
     for (series, indices) in &grants.leases {
-        let escaped = pattern(&key(series.as_str(), options)?, options);
+        let escaped = pattern(series.as_str(), options)?;
         match indices {
             Indices::Few(few) => {
                 leases.extend(few.iter().map(|index| format!("\"{escaped}.{index}\"")));
@@ -236,23 +236,38 @@ fn leading_keys(table: &str, test: &str, keys: impl IntoIterator<Item = String>,
     });
 }
 
-/// A path as the inside of a quoted string.
+/// A path as it is in the store.
 fn key(path: &str, options: TerraformOptions<'_>) -> Result<String, ExportError> {
-    let (raw, rest) = match options.raw_prefix.and_then(|raw| Some((raw, path.strip_prefix(raw)?))) {
-        Some((raw, rest)) => (raw, rest),
-        None => ("", path),
-    };
-    // IAM's variables, in its own spelling and in Terraform's.
-    if rest.contains("${") || rest.contains("&{") {
-        return Err(ExportError::unnameable(path, "IAM would take `${` or `&{` for a variable"));
-    }
-    Ok(format!("{raw}{}", literal(rest)))
+    written(path, options, literal)
 }
 
 /// A path where IAM reads patterns.
-fn pattern(key: &str, options: TerraformOptions<'_>) -> String {
-    let (raw, rest) = key.split_at(options.raw_prefix.filter(|raw| key.starts_with(raw)).map_or(0, str::len));
-    format!("{raw}{}", rest.replace('*', "&{*}").replace('?', "&{?}"))
+fn pattern(path: &str, options: TerraformOptions<'_>) -> Result<String, ExportError> {
+    written(path, options, |text| literal(text).replace('*', "&{*}").replace('?', "&{?}"))
+}
+
+/// A path between Terraform's quotes. `plain` is applied to all but the prefix's variables.
+fn written(
+    path: &str,
+    options: TerraformOptions<'_>,
+    plain: impl Fn(&str) -> String,
+) -> Result<String, ExportError> {
+    let (mut raw, rest) = match options.raw_prefix.and_then(|raw| Some((raw, path.strip_prefix(raw)?))) {
+        Some((raw, rest)) => (raw, rest),
+        None => ("", path),
+    };
+    let mut text = String::new();
+    while let Some((before, variable)) = raw.find("${").map(|at| raw.split_at(at)) {
+        let (variable, after) = variable.split_at(variable.find('}').map_or(variable.len(), |end| end + 1));
+        text.push_str(&plain(before));
+        text.push_str(variable);
+        raw = after;
+    }
+    // IAM's variables, in its own spelling and in Terraform's.
+    if rest.contains("${") || path.contains("&{") {
+        return Err(ExportError::unnameable(path, "IAM would take `${` or `&{` for a variable"));
+    }
+    Ok(text + &plain(raw) + &plain(rest))
 }
 
 /// A path as a part of an ARN, where everything is a pattern.

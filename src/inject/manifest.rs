@@ -105,7 +105,7 @@ pub fn inject<'m>(
     let mut errors = Vec::new();
     let mut documents = Vec::new();
     for (number, yaml::Document { line, text: source }) in yaml::documents(text).into_iter().enumerate() {
-        let value = match yaml::parse(source, Duplicates::Refused) {
+        let value = match workload::parse(source, Duplicates::Refused) {
             Ok(value) => value,
             Err(reason) => {
                 errors.push(ManifestError::Syntax { number: number + 1, line, reason });

@@ -21,7 +21,7 @@ use http::header::{
     AUTHORIZATION, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE,
 };
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri};
-use http_body_util::{BodyExt as _, Limited};
+use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use serde_json::json;
 use zeroize::Zeroizing;
 
@@ -77,10 +77,10 @@ async fn value(headers: &HeaderMap, body: Body) -> Result<SecretValue, Reply> {
     // With room for all of it, so that no copy is left behind by growing.
     let mut content = Zeroizing::new(Vec::with_capacity(told.unwrap_or(LONGEST).min(LONGEST)));
     while let Some(frame) = body.frame().await {
-        let Ok(frame) = frame else {
-            let message = "the body was cut off, or has more than 1 MiB";
-            return Err(Reply::refused(Outcome::TooLarge, message));
-        };
+        let frame = frame.map_err(|error| match error.is::<LengthLimitError>() {
+            true => Reply::refused(Outcome::TooLarge, "the body has more than 1 MiB"),
+            false => Reply::refused(Outcome::Invalid, "the body was cut off; send it again"),
+        })?;
         content.extend_from_slice(frame.data_ref().map_or(&[][..], |data| data));
     }
     let kind = headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();

@@ -70,15 +70,7 @@ impl Node {
         }
         serde_saphyr::from_str_with_options(text, options).map_err(|error| NotYaml {
             line: error.location().map(|location| location.line()),
-            message: match error.without_snippet() {
-                serde_saphyr::Error::MultipleDocuments { .. } => {
-                    "has more than one document; take out what follows the second ---".to_owned()
-                }
-                serde_saphyr::Error::Budget { .. } => {
-                    "is nested too deep, or its aliases stand for too much; write it plainly".to_owned()
-                }
-                error => format!("is not YAML: {error}"),
-            },
+            message: format!("is not YAML: {}", super::reason(&error)),
         })
     }
 

@@ -270,3 +270,58 @@ fn a_pod_that_the_webhook_would_refuse_has_no_policy() {
     let (code, told) = refused(&["mutating-admission-policy", "-f", file.to_str().unwrap()]);
     assert!(code == Some(65) && told.contains("no pod in these files asks"), "{told}");
 }
+
+/// The names of the policies that these manifests give.
+fn names_of(manifests: &str) -> Result<Vec<String>, (Option<i32>, String)> {
+    let directory = TempDir::new().unwrap();
+    let file = directory.path().join("jobs.yaml");
+    fs::write(&file, manifests).unwrap();
+    let arguments = ["mutating-admission-policy", "-f", file.to_str().unwrap()];
+    let output = crate::program::export(&arguments);
+    if !output.status.success() {
+        return Err(refused(&arguments));
+    }
+    let (text, _) = exported(&arguments);
+    let policies: Vec<Value> = serde_saphyr::from_multiple(&text).unwrap();
+    let of_policies = policies.iter().filter(|policy| policy["kind"] == "MutatingAdmissionPolicy");
+    Ok(of_policies.map(|policy| policy["metadata"]["name"].as_str().unwrap().to_owned()).collect())
+}
+
+#[test]
+fn two_workloads_have_two_policies_whatever_they_are_called() {
+    let job = |metadata: &str, secret: &str| {
+        format!(
+            "kind: Job\nmetadata: {{{metadata}}}\nspec:\n  template:\n    metadata: {{annotations: {{secret.bsycorp.com/{secret}: 'kind=REFERENCE,type=PASSWORD'}}}}\n    spec: {{containers: [{{name: a, image: a}}]}}\n"
+        )
+    };
+    let long = "x".repeat(250);
+    for (one, other) in [
+        ("generateName: migrate-".to_owned(), "generateName: migrate-".to_owned()),
+        (format!("name: {long}a"), format!("name: {long}b")),
+    ] {
+        let names = names_of(&format!("{}---\n{}", job(&one, "a"), job(&other, "b"))).unwrap();
+        assert!(names.len() == 2 && names[0] != names[1], "{names:?}");
+        assert!(
+            names.iter().all(|name| name.len() <= 253 && !name.contains("-.") && !name.contains(".-")),
+            "{names:?}"
+        );
+    }
+    // Twice the same is one.
+    let same = names_of(&format!(
+        "{}---\n{}",
+        job("generateName: migrate-", "a"),
+        job("generateName: migrate-", "a")
+    ));
+    assert_eq!(same.unwrap().len(), 1);
+}
+
+#[test]
+fn a_name_that_kubernetes_does_not_take_is_refused() {
+    for name in ["ä".repeat(200), "A".to_owned(), "''".to_owned()] {
+        let pod = format!(
+            "kind: Pod\nmetadata: {{name: {name}, annotations: {{secret.bsycorp.com/a: 'kind=REFERENCE,type=PASSWORD'}}}}\nspec: {{containers: [{{name: a, image: a}}]}}\n"
+        );
+        let (code, told) = names_of(&pod).unwrap_err();
+        assert!(code == Some(65) && told.contains("is no name of an object in Kubernetes"), "{name}: {told}");
+    }
+}

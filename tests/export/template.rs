@@ -68,11 +68,23 @@ fn a_template_that_is_none_is_told() {
         ("{{#each parameters}}", "cannot be read"),
         ("{{storageSuffix}}", "inside of {{#each parameters}}"),
         ("{{unknownHelper 1}}", "unknownHelper"),
+        (r#"{{#*inline "a"}}{{> a}}{{/inline}}{{> a}}"#, "inline partial a includes itself"),
     ] {
         fs::write(&template, text).unwrap();
         let (code, said) = refused(&["-i", &manifest, "-t", template.to_str().unwrap(), "-m", "x"]);
         assert!(code == Some(65) && said.contains(told), "{text}: {said}");
     }
+}
+
+#[test]
+fn a_comment_may_show_what_else_is() {
+    let directory = TempDir::new().unwrap();
+    let template = directory.path().join("commented.hbs");
+    let text = "{{!-- {{#if}} {{else}} {{/if}} --}}{{! before {{else}}after\n{{#if moduleName}}yes{{else}}no{{/if}}\n";
+    fs::write(&template, text).unwrap();
+    let manifest = data("kees.yaml").display().to_string();
+    let (rendered, _) = exported(&["-i", &manifest, "-t", template.to_str().unwrap(), "-m", "x"]);
+    assert_eq!(rendered, "after\nyes\n");
 }
 
 #[test]

@@ -250,6 +250,21 @@ fn a_prefix_may_be_a_variable_of_terraform() {
 }
 
 #[test]
+fn what_stands_beside_a_variable_of_a_prefix_means_itself() {
+    let file = data("service.yaml").display().to_string();
+    let prefix = r"/a*\b/${var.environment_name}?";
+    let (text, _) = exported(&["terraform", "-f", &file, "-m", "shop", "--prefix", prefix]);
+    let policy = Policy::of_terraform(&text, &VARIABLES, "shop_role");
+    let get = |key: &str| policy.allows(Request { action: "dynamodb:GetItem", resource: ARN, keys: &[key] });
+    for (begin, is_allowed) in
+        [(r"/a*\b/production?", true), (r"/aX\b/production?", false), (r"/a*\b/productionX", false)]
+    {
+        assert_eq!(get(&format!("{begin}/leases/shop.snowflake.0")), is_allowed, "{begin}: {text}");
+        assert_eq!(get(&format!("{begin}/db_password")), is_allowed, "{begin}: {text}");
+    }
+}
+
+#[test]
 fn what_iam_would_take_for_a_pattern_or_a_variable_means_itself_or_is_refused() {
     let directory = TempDir::new().unwrap();
     let manifest = |annotation: &str| {

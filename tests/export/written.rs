@@ -172,6 +172,8 @@ fn what_cannot_be_exported_is_told_with_the_way_out() {
         "relative.yaml",
         "kind: Pod\nmetadata: {name: a, annotations: {init.bsycorp.com/storage-prefix: local, secret.bsycorp.com/a: 'kind=REFERENCE,type=PASSWORD'}}\n",
     );
+    let bomb = format!("a: &a [{}]\nb: [{}]\n", "x,".repeat(10_000), "*a,".repeat(10_000));
+    let bomb = write("bomb.yaml", &bomb);
     for (arguments, code, told) in [
         (&["terraform", "-f", &nothing][..], 65, &["no pod in these files asks for anything"][..]),
         (&["terraform", "-f", &wrong], 65, &["kind=X", "kind=Y", "line 4 is not YAML", "wrong.yaml"]),
@@ -188,6 +190,17 @@ fn what_cannot_be_exported_is_told_with_the_way_out() {
             65,
             &["no annotation in these files names a Secret"],
         ),
+        (
+            &["external-secrets", "-f", &two, "--secret-store", "A_!"],
+            64,
+            &["--secret-store", "the name of an object"],
+        ),
+        (
+            &["external-secrets", "-f", &two, "--secret-store", "s", "--refresh-interval", "often"],
+            64,
+            &["--refresh-interval", "a duration has"],
+        ),
+        (&["terraform", "-f", &bomb], 65, &["has too much in it, be it by aliases"]),
         (&["vault-policy", "-f", &relative], 65, &["a path in Vault begins with `/`"]),
         (&["vault-policy", "-f", &two, "--prefix", "/a/../b"], 64, &["--prefix is not a storage prefix"]),
     ] {

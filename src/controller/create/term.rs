@@ -14,7 +14,7 @@ use futures::StreamExt as _;
 use futures::stream::BoxStream;
 use k8s_openapi::api::core::v1::Pod as PodObject;
 use kube::runtime::watcher::{Config, Event as Seen};
-use tokio::task::{JoinError, JoinSet};
+use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, sleep, sleep_until};
 
 use super::metrics::{CreatorMetrics, Reason};
@@ -26,6 +26,7 @@ use super::sweep::{Sweeper, Swept};
 use super::turn::{self, Maker, Outcome, Released};
 use super::wish::LeaseWish;
 use crate::cluster::ApiError;
+use crate::controller::finished;
 use crate::controller::metadata::{NOT_ENDED, Sight, Watcher};
 use crate::domain::{LeaseSeries, StoreName};
 use crate::inject::Settings;
@@ -246,17 +247,15 @@ impl<'w> Term<'w> {
         self.tasks.spawn(async move { Done::Swept(shop.sweeper.sweep(&shop.stores, &living).await) });
     }
 
-    fn settle(&mut self, done: Result<Done, JoinError>) {
+    fn settle(&mut self, done: Result<Done, tokio::task::JoinError>) {
         let now = Instant::now();
-        match done {
-            Ok(Done::Served(uid, outcome, took)) => {
+        match finished(done) {
+            Done::Served(uid, outcome, took) => {
                 self.shop.metrics.took(took);
                 self.served(&uid, outcome, now);
             }
-            Ok(Done::Released(uid, released)) => self.released(&uid, released, now),
-            Ok(Done::Swept(swept)) => self.swept(swept, now),
-            // Nothing in there panics. Where something does all the same, a restart begins with a list of all pods.
-            Err(error) => std::panic::resume_unwind(error.into_panic()),
+            Done::Released(uid, released) => self.released(&uid, released, now),
+            Done::Swept(swept) => self.swept(swept, now),
         }
     }
 

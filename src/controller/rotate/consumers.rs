@@ -35,6 +35,7 @@ use super::term::Workshop;
 use super::turn::Place;
 use crate::cluster::{ApiError, REPORTER};
 use crate::controller::event::Regarding;
+use crate::controller::finished;
 use crate::domain::AnnotationDomain;
 use crate::rotation::consumers::{Reference, Seen, Verdict, Wants, decide, hash, of_template};
 use crate::shutdown::Shutdown;
@@ -295,8 +296,7 @@ fn finish(
     done: Result<(Workload, Result<Told, ConsumerError>), tokio::task::JoinError>,
     said: &mut Once,
 ) {
-    // One that panicked has said so; the workload has a turn again when something changes.
-    let Ok((workload, result)) = done else { return };
+    let (workload, result) = finished(done);
     match result {
         Ok(Told::Nothing | Told::Restarted(_)) => {
             said.clear();

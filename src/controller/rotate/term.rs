@@ -26,6 +26,7 @@ use super::roll::Roll;
 use super::turn::{Outcomes, Place, TurnError, Turned, Turner, Wish};
 use crate::cluster::{ApiError, Cluster};
 use crate::controller::event::Regarding;
+use crate::controller::finished;
 use crate::controller::metadata::{Sight, Watcher};
 use crate::domain::AnnotationDomain;
 use crate::shutdown::Shutdown;
@@ -266,8 +267,7 @@ fn finish(
     roll: &mut Roll<Place>,
     done: Result<(Place, Result<Turned, TurnError>), tokio::task::JoinError>,
 ) {
-    // One that panicked has said so; its Secret has a turn again when it changes.
-    let Ok((place, result)) = done else { return };
+    let (place, result) = finished(done);
     match &result {
         Ok(turned) => roll.end(place, Some(turned.rest().clamp(SHORTEST, LONGEST))),
         Err(error) => match error.reason() {
