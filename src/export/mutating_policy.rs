@@ -134,7 +134,8 @@ fn policy(
                 .map(|expression| json!({"patchType": "JSONPatch", "jsonPatch": {"expression": expression}})),
         );
     }
-    let Some(name) = name_of(&workload, &mutations) else {
+    let conditions = conditions(pod, domain);
+    let Some(name) = name_of(&workload, &json!([conditions, mutations])) else {
         return Err(MutatingPolicyError::Name { object: workload.to_string() });
     };
     let pods = json!({
@@ -151,7 +152,7 @@ fn policy(
                 "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": workload.namespace}},
                 "resourceRules": [pods],
             },
-            "matchConditions": conditions(pod, domain),
+            "matchConditions": conditions,
             "mutations": mutations,
         },
     });
@@ -166,25 +167,21 @@ fn policy(
 
 /// The name of a policy, a DNS subdomain; `None` where the workload's own is none. Of workloads that only say how their
 /// names begin, and of names that are cut off, those that are alike are told apart by a digest.
-fn name_of(workload: &Workload, mutations: &[Value]) -> Option<String> {
+fn name_of(workload: &Workload, policy: &Value) -> Option<String> {
     let Workload { kind, namespace, name, is_generated, .. } = workload;
     let beginning = name.trim_end_matches(['-', '.']);
     let is_name = if *is_generated { is_dns_subdomain(beginning) } else { is_dns_subdomain(name) };
     if !is_name || !is_dns_subdomain(namespace) {
         return None;
     }
-    let mut policy = format!("keystow.{namespace}.{}.{beginning}", kind.to_lowercase());
-    let is_long = policy.len() > LONGEST_NAME;
-    if is_long || *is_generated {
-        let told_apart = format!("{name} {}", Value::from(mutations));
-        let digest: String = digest(&SHA256, told_apart.as_bytes()).as_ref()[..8]
-            .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect();
-        policy.truncate(LONGEST_NAME - digest.len() - 1);
-        policy = format!("{}-{digest}", policy.trim_end_matches(['-', '.']));
+    let mut full = format!("keystow.{namespace}.{}.{beginning}", kind.to_lowercase());
+    if full.len() > LONGEST_NAME || *is_generated {
+        let digest = digest(&SHA256, format!("{name} {policy}").as_bytes());
+        let digest: String = digest.as_ref()[..8].iter().map(|byte| format!("{byte:02x}")).collect();
+        full.truncate(LONGEST_NAME - digest.len() - 1);
+        full = format!("{}-{digest}", full.trim_end_matches(['-', '.']));
     }
-    Some(policy)
+    Some(full)
 }
 
 /// The expressions of one operation; `None` where there is none.

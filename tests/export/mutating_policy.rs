@@ -289,16 +289,17 @@ fn names_of(manifests: &str) -> Result<Vec<String>, (Option<i32>, String)> {
 
 #[test]
 fn two_workloads_have_two_policies_whatever_they_are_called() {
-    let job = |metadata: &str, secret: &str| {
+    let job_of = |metadata: &str, secret: &str, container: &str| {
         format!(
-            "kind: Job\nmetadata: {{{metadata}}}\nspec:\n  template:\n    metadata: {{annotations: {{secret.bsycorp.com/{secret}: 'kind=REFERENCE,type=PASSWORD'}}}}\n    spec: {{containers: [{{name: a, image: a}}]}}\n"
+            "kind: Job\nmetadata: {{{metadata}}}\nspec:\n  template:\n    metadata: {{annotations: {{secret.bsycorp.com/{secret}: 'kind=REFERENCE,type=PASSWORD'}}}}\n    spec: {{containers: [{{name: {container}, image: a}}]}}\n"
         )
     };
+    let job = |metadata: &str, secret: &str| job_of(metadata, secret, "a");
+    let generated = "generateName: migrate-";
     let long = "x".repeat(250);
-    for (one, other) in [
-        ("generateName: migrate-".to_owned(), "generateName: migrate-".to_owned()),
-        (format!("name: {long}a"), format!("name: {long}b")),
-    ] {
+    for (one, other) in
+        [(generated.to_owned(), generated.to_owned()), (format!("name: {long}a"), format!("name: {long}b"))]
+    {
         let names = names_of(&format!("{}---\n{}", job(&one, "a"), job(&other, "b"))).unwrap();
         assert!(names.len() == 2 && names[0] != names[1], "{names:?}");
         assert!(
@@ -306,12 +307,11 @@ fn two_workloads_have_two_policies_whatever_they_are_called() {
             "{names:?}"
         );
     }
+    let containers =
+        names_of(&format!("{}---\n{}", job_of(generated, "a", "a"), job_of(generated, "a", "b"))).unwrap();
+    assert!(containers.len() == 2 && containers[0] != containers[1], "{containers:?}");
     // Twice the same is one.
-    let same = names_of(&format!(
-        "{}---\n{}",
-        job("generateName: migrate-", "a"),
-        job("generateName: migrate-", "a")
-    ));
+    let same = names_of(&format!("{}---\n{}", job(generated, "a"), job(generated, "a")));
     assert_eq!(same.unwrap().len(), 1);
 }
 
