@@ -22,7 +22,7 @@ use serde_json::Value;
 
 use super::set::after;
 use crate::domain::{
-    AnnotationDomain, Delivery, Grammar, KubernetesTarget, Layout, Parsed, SecretValue, parse_duration,
+    AnnotationDomain, Delivery, Grammar, KubernetesTarget, Parsed, SecretValue, parse_duration,
 };
 
 /// How long a consumer is left alone after it was restarted, unless it says otherwise.
@@ -111,8 +111,8 @@ fn injected(
     let annotations = template.pointer("/metadata/annotations").and_then(Value::as_object);
     let texts =
         annotations.into_iter().flatten().filter_map(|(key, value)| Some((key.as_str(), value.as_str()?)));
-    let grammar = Grammar { domain, taken_files: Layout::Keystow.taken_files() };
-    // What the webhook refuses makes no pod.
+    // Names of files are the webhook's business: what it refuses makes no pod.
+    let grammar = Grammar { domain, taken_files: &[] };
     let Ok(Parsed::Requests(requests, _)) = grammar.parse(texts) else { return };
     for request in &requests.secrets {
         let Delivery::Kubernetes(secret) = &request.delivery else { continue };
