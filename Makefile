@@ -12,14 +12,16 @@ version := $(shell sed -n '/^version = /{s/.*"\(.*\)"/\1/p;q}' Cargo.toml)
 # What builds the image, and what it is called: make image BUILDER=podman IMAGE=registry.example/keystow:0.1.0
 BUILDER ?= $(firstword $(foreach builder,docker podman buildah,$(if $(shell command -v $(builder)),$(builder))))
 IMAGE ?= keystow:$(version)
+# Features of the demo beyond the default ones: with --all-features its build is that of the tests.
+DEMO_FEATURES ?=
 export PATH := $(cache)/bin:$(PATH)
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-6s  %s\n", $$1, $$2 }' "$(firstword $(MAKEFILE_LIST))"
 
 demo: ## inject the examples by a real API server, run their pods, show what the applications see
-	@cargo build --locked --bin keystow --example demo
-	@cargo run --quiet --locked --example demo
+	@cargo build --locked $(DEMO_FEATURES) --bin keystow --example demo
+	@cargo run --quiet --locked $(DEMO_FEATURES) --example demo
 
 test: ## set up a control plane and servers, run all tests
 	@tests/run.sh
@@ -27,6 +29,7 @@ test: ## set up a control plane and servers, run all tests
 lint: ## check formatting, lints, licences and sources of dependencies
 	cargo fmt --check
 	cargo clippy --locked --all-targets --all-features -- --deny warnings
+	cargo check --locked --bin keystow --example demo
 	@command -v cargo-deny >/dev/null || { printf '%s\n' \
 	  'make lint: needs cargo-deny; get it with: cargo install cargo-deny --locked --version $(deny_version)' >&2; exit 1; }
 	cargo deny --locked --all-features check bans licenses sources

@@ -25,6 +25,8 @@ mod live;
 #[cfg(feature = "kubernetes")]
 pub mod metrics;
 #[cfg(feature = "kubernetes")]
+mod room;
+#[cfg(feature = "kubernetes")]
 mod router;
 #[cfg(feature = "kubernetes")]
 pub mod run;

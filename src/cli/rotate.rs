@@ -15,10 +15,11 @@ use super::{EX_DATAERR, EX_NOINPUT, EX_NOPERM, EX_UNAVAILABLE, EX_USAGE, Failure
 use crate::config;
 use crate::controller::rotate::consumers::{ConsumerError, Workload};
 use crate::controller::rotate::metrics::Reason;
-use crate::controller::rotate::run::{self, Once, Rotator, RunError, Settings};
+use crate::controller::rotate::run::{self, NotListed, Once, Rotator, RunError, SaltError, Settings};
 use crate::controller::rotate::turn::{Change, Outcome, Place, TurnError, Turned, Wish};
 use crate::domain::parse_duration;
 use crate::shutdown;
+use crate::store::StoreError;
 use crate::telemetry;
 
 const MOST_THREADS: usize = 2;
@@ -68,7 +69,7 @@ pub(super) struct Arguments {
     force: bool,
     /// Take a key out that must not be believed any more, whatever it signed. Where it is the one that signs, another signs at
     /// once.
-    #[arg(long, requires = "secret", value_name = "KEY-ID")]
+    #[arg(long, requires = "secret", value_name = "KEY-ID", allow_hyphen_values = true)]
     revoke: Option<String>,
     /// Say what would be done, and write nothing. A key that would be made is called NEW.
     #[arg(long)]
@@ -158,11 +159,11 @@ pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
         (false, Some(id)) => Wish::Revoke(id),
         (false, None) => Wish::Scheduled,
     };
-    let is_dry = settings.is_dry;
+    let (is_dry, is_of_one) = (settings.is_dry, arguments.secret.is_some());
     let once = runtime.block_on(run::once(settings, arguments.secret.map(place), &wish));
     let once = once.map_err(|error| failure(&error))?;
     write_result(&match arguments.format {
-        Format::Text => text(&once, is_dry),
+        Format::Text => text(&once, is_dry, is_of_one),
         Format::Json => format!("{:#}\n", json(&once)),
     })?;
     verdict(&once)
@@ -182,6 +183,7 @@ fn place(named: Named) -> (Option<String>, String) {
 fn failure(error: &RunError) -> Failure {
     let code = match error {
         RunError::Cluster(_) | RunError::Secrets(_) => EX_USAGE,
+        RunError::NotListed(NotListed::Refused(error)) if error.is_forbidden() => EX_NOPERM,
         RunError::Process(_) | RunError::NotListed(_) => EX_UNAVAILABLE,
     };
     Failure::new(code, telemetry::chain(error))
@@ -198,7 +200,15 @@ fn verdict(once: &Once) -> Result<(), Failure> {
         let untold = |error: &ConsumerError| {
             let reason = telemetry::chain(error);
             let message = format!("not everybody was told who reads a Secret once: {reason}");
-            Err(Failure::new(EX_UNAVAILABLE, message))
+            let code = match error {
+                ConsumerError::Salt(SaltError::Absent(_)) => EX_NOINPUT,
+                ConsumerError::Workload(error) if error.is_forbidden() => EX_NOPERM,
+                ConsumerError::Secret(StoreError::Denied { .. })
+                | ConsumerError::Salt(SaltError::Store(StoreError::Denied { .. })) => EX_NOPERM,
+                ConsumerError::Workload(error) if error.is_invalid() => EX_DATAERR,
+                _ => EX_UNAVAILABLE,
+            };
+            Err(Failure::new(code, message))
         };
         return once.untold.as_ref().map_or(Ok(()), untold);
     };
@@ -217,7 +227,7 @@ fn code(reason: Reason) -> u8 {
     }
 }
 
-fn text(once: &Once, is_dry: bool) -> String {
+fn text(once: &Once, is_dry: bool, is_of_one: bool) -> String {
     let mut text = String::new();
     if once.secrets.is_empty() {
         text.push_str("no Secret asks for rotation (annotate one with rotate.DOMAIN/type)\n");
@@ -254,6 +264,12 @@ fn text(once: &Once, is_dry: bool) -> String {
     }
     for object in &once.synced {
         let _ = writeln!(text, "{object} is told that a Secret changed");
+    }
+    let changed = |turned: &Turned| matches!(turned, Turned::Keys(outcome) if !outcome.changes.is_empty());
+    if is_of_one && !is_dry && once.secrets.values().flatten().any(changed) {
+        text.push_str(
+            "tokens of these keys and workloads that read them once follow by the controller; without one: keystow rotate --once\n",
+        );
     }
     text
 }

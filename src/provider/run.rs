@@ -20,6 +20,7 @@ use tokio_rustls::TlsAcceptor;
 use super::limits::Limits;
 use super::live::{Keeper, Live};
 use super::metrics::ProviderMetrics;
+use super::room::Room;
 use super::router::router;
 use super::serving::Desk;
 use super::settings::Provider;
@@ -136,7 +137,7 @@ pub async fn run(settings: Settings, shutdown: Shutdown) -> Result<(), RunError>
     };
     let expected = Expected { audience, leeway: leeway.as_secs_f64() };
     let limits = Limits::new(callers.len(), rate);
-    let desk = Arc::new(Desk { live, expected, callers, limits, store, metrics });
+    let desk = Arc::new(Desk { live, expected, callers, limits, room: Room::new(), store, metrics });
     let server = Server {
         listener,
         transport: Transport::Tls(TlsAcceptor::from(Arc::new(tls))),

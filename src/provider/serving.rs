@@ -10,6 +10,7 @@ use super::allowed::{Verb, admits};
 use super::limits::Limits;
 use super::live::Live;
 use super::metrics::{Outcome, ProviderMetrics};
+use super::room::{Answer, Room};
 use super::settings::Caller;
 use super::token::{Expected, Refused, Verified, verify};
 use crate::domain::{SecretValue, StoragePath};
@@ -29,6 +30,7 @@ pub(super) struct Desk {
     pub(super) expected: Expected,
     pub(super) callers: Vec<Caller>,
     pub(super) limits: Limits,
+    pub(super) room: Room,
     pub(super) store: Arc<dyn Store>,
     pub(super) metrics: ProviderMetrics,
 }
@@ -45,7 +47,7 @@ pub(super) enum Wish<B> {
 #[derive(Debug)]
 pub(super) enum Reply {
     /// The value, as JSON.
-    Value(Zeroizing<Vec<u8>>),
+    Value(Answer),
     /// It is stored; whether it was not before.
     Stored {
         /// Whether nothing was there.
@@ -145,6 +147,7 @@ impl Desk {
         }
         let address = Address::value(path);
         let done = async {
+            let _place = self.room.for_one(matches!(wish, Wish::Write(_))).await;
             match wish {
                 Wish::Read => self.read(&address).await,
                 Wish::Write(body) => match body.await {
@@ -172,7 +175,7 @@ impl Desk {
 
     async fn read(&self, address: &Address) -> Result<Reply, StoreError> {
         let value = self.get(address).await?;
-        Ok(Reply::Value(as_json(&value)))
+        Ok(Reply::Value(self.room.for_answer(as_json(&value)).await))
     }
 
     /// Creates it; one that is there and differs is written over, as long as it is that one.
@@ -251,10 +254,26 @@ fn as_json(value: &SecretValue) -> Zeroizing<Vec<u8>> {
             &encoded
         }
     };
-    // With room for what is escaped, so that no copy is left behind by growing. Text cannot fail to be JSON.
-    let mut json = Zeroizing::new(Vec::with_capacity(text.len() * 6 + 2));
+    // With room for all of it, so that no copy is left behind by growing. Text cannot fail to be JSON.
+    let mut length = Length(0);
+    let _ = serde_json::to_writer(&mut length, text);
+    let mut json = Zeroizing::new(Vec::with_capacity(length.0));
     let _ = serde_json::to_writer(&mut *json, text);
     json
+}
+
+/// How much is written, and nothing of it.
+struct Length(usize);
+
+impl std::io::Write for Length {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0 += bytes.len();
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
 }
 
 #[cfg(test)]

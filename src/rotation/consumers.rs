@@ -5,13 +5,17 @@
 //! ExternalSecret ─▶ what its stores log in with, what it copies                      ├─▶ References ─▶ Seen ─▶ Verdict
 //! ```
 //!
-//! A container's environment is read when it starts and never again. What is mounted, what the kubelet reads from files
-//! (`fileKeyRef`) and what the init container refreshes follows by itself, and is not looked at.
+//! A container's environment is read when it starts and never again, and what is mounted by `subPath` stays as it was. What
+//! is mounted otherwise, what the kubelet reads from files (`fileKeyRef`) and what the init container refreshes follows by
+//! itself, and is not looked at.
 //!
 //! What was seen is noted on the consumer as a keyed hash of each reference's content, so that nobody who reads the note can
-//! try values. A consumer that is seen for the first time is told nothing: when it last read is not known.
+//! try values. A consumer that is seen for the first time, or was noted under another key, is told nothing: what it last
+//! read is not known. Nor is one whose Secret went: what runs has its value, and what starts anew would have none.
 //!
 //! Deliberately absent: jobs and bare pods, which nobody can start again; the next ones read what is there then.
+
+mod note;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -24,6 +28,8 @@ use super::set::after;
 use crate::domain::{
     AnnotationDomain, Delivery, Grammar, KubernetesTarget, Parsed, SecretValue, parse_duration,
 };
+
+pub use note::{Note, Seen};
 
 /// How long a consumer is left alone after it was restarted, unless it says otherwise.
 const INTERVAL: Duration = Duration::from_secs(60);
@@ -40,10 +46,6 @@ pub struct Reference {
     /// The key of its data.
     pub key: Option<String>,
 }
-
-/// What was seen of each reference: a hash. Written as `NAMESPACE/SECRET/KEY=HASH`, with commas between, `*` for all keys.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Seen(BTreeMap<Reference, String>);
 
 /// What a consumer wants beyond what it reads.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -93,12 +95,43 @@ pub fn of_template(template: &Value, namespace: &str, domain: &AnnotationDomain)
             for source in list(container, "/envFrom") {
                 found.extend(text(source, "/secretRef/name").map(|name| reference(name, None)));
             }
+            mounted_alone(template, container, &reference, &mut found);
         }
     }
     injected(template, domain, &reference, &mut found);
     found.sort();
     found.dedup();
     found
+}
+
+/// What is mounted by `subPath`: the kubelet puts it there once, and brings no change of it.
+fn mounted_alone(
+    template: &Value,
+    container: &Value,
+    reference: &dyn Fn(&str, Option<&str>) -> Reference,
+    found: &mut Vec<Reference>,
+) {
+    for mount in list(container, "/volumeMounts") {
+        let path = text(mount, "/subPath");
+        if path.or_else(|| text(mount, "/subPathExpr")).is_none() {
+            continue;
+        }
+        let volumes = list(template, "/spec/volumes").iter();
+        for volume in volumes.filter(|volume| text(volume, "/name") == text(mount, "/name")) {
+            let sources = list(volume, "/projected/sources").iter().filter_map(|source| source.get("secret"));
+            for secret in volume.get("secret").into_iter().chain(sources) {
+                let Some(name) = text(secret, "/secretName").or_else(|| text(secret, "/name")) else {
+                    continue;
+                };
+                let items = list(secret, "/items");
+                let key = match items.iter().find(|item| text(item, "/path") == path) {
+                    Some(item) => text(item, "/key"),
+                    None => path.filter(|path| items.is_empty() && !path.contains('/')),
+                };
+                found.push(reference(name, key));
+            }
+        }
+    }
 }
 
 /// What the webhook will put there: the template does not show it.
@@ -194,13 +227,16 @@ fn collect(value: &Value, namespace: &str, found: &mut Vec<Reference>) {
     }
 }
 
-/// The hash of what a reference means in a Secret's data; of a Secret that is not there, of nothing.
+/// The hash of what a reference means in a Secret's data; `None` where its key is not there.
 #[must_use]
 pub fn hash(
     reference: &Reference,
-    data: Option<&BTreeMap<String, SecretValue>>,
+    data: &BTreeMap<String, SecretValue>,
     salt: &SecretValue,
-) -> String {
+) -> Option<String> {
+    if reference.key.as_ref().is_some_and(|key| !data.contains_key(key)) {
+        return None;
+    }
     let mut context = hmac::Context::with_key(&hmac::Key::new(hmac::HMAC_SHA256, salt.expose()));
     let mut add = |bytes: &[u8]| {
         // With its length, so that no two things read alike.
@@ -208,39 +244,46 @@ pub fn hash(
         context.update(bytes);
     };
     add(reference.to_string().as_bytes());
-    for (key, value) in data.into_iter().flatten() {
+    for (key, value) in data {
         if reference.key.as_ref().is_none_or(|wanted| wanted == key) {
             add(key.as_bytes());
             add(value.expose());
         }
     }
     let tag = context.sign();
-    tag.as_ref().iter().flat_map(|byte| [byte >> 4, byte & 15]).take(DIGITS).map(digit).collect()
+    Some(tag.as_ref().iter().flat_map(|byte| [byte >> 4, byte & 15]).take(DIGITS).map(digit).collect())
 }
 
 fn digit(nibble: u8) -> char {
     char::from_digit(u32::from(nibble), 16).unwrap_or('0')
 }
 
-/// Decides, by what was noted (none where nothing was), what is there now, and when it was told last.
+/// Decides, by what was noted (none where nothing was), what would be noted now, and when it was told last.
 #[must_use]
 pub fn decide(
-    noted: Option<&Seen>,
-    now_seen: &Seen,
+    noted: Option<&Note>,
+    to_note: &Note,
     wants: &Wants,
     told: Option<Timestamp>,
     now: Timestamp,
 ) -> Verdict {
     let Some(noted) = noted else {
-        return if now_seen.0.is_empty() { Verdict::UpToDate } else { Verdict::Note };
+        return if to_note.seen.0.is_empty() { Verdict::UpToDate } else { Verdict::Note };
     };
-    if noted == now_seen {
+    if let Some(until) = noted.others_until(to_note) {
+        return Timestamp::from_second(until).map_or(Verdict::Note, |until| Verdict::Wait { until });
+    }
+    if noted.salt != to_note.salt {
+        return Verdict::Note;
+    }
+    if noted.seen == to_note.seen {
         return Verdict::UpToDate;
     }
-    let changed = now_seen
+    let changed = to_note
+        .seen
         .0
         .iter()
-        .filter(|(reference, hash)| noted.0.get(*reference).is_some_and(|before| before != *hash));
+        .filter(|(reference, hash)| noted.seen.0.get(*reference).is_some_and(|before| before != *hash));
     let mut changed: Vec<String> =
         changed.map(|(reference, _)| format!("{}/{}", reference.namespace, reference.secret)).collect();
     changed.dedup();
@@ -260,36 +303,9 @@ impl Wants {
         let opted = annotation(&domain.restart_key());
         let interval = annotation(&domain.restart_interval_key());
         Self {
-            is_opted_out: opted.is_some_and(|text| text == "false"),
+            is_opted_out: opted.is_some_and(|text| !text.trim().eq_ignore_ascii_case("true")),
             interval: interval.and_then(|text| parse_duration(&text).ok()).unwrap_or(INTERVAL),
         }
-    }
-}
-
-impl Seen {
-    /// What is there now, of each reference.
-    pub fn of(hashes: impl IntoIterator<Item = (Reference, String)>) -> Self {
-        Self(hashes.into_iter().collect())
-    }
-
-    /// Reads the note; what cannot be read was not seen.
-    #[must_use]
-    pub fn read(text: &str) -> Self {
-        let read = |part: &str| {
-            let (reference, hash) = part.split_once('=')?;
-            let mut parts = reference.splitn(3, '/');
-            let (namespace, secret, key) = (parts.next()?, parts.next()?, parts.next()?);
-            let key = (key != "*").then(|| key.to_owned());
-            Some((Reference { namespace: namespace.into(), secret: secret.into(), key }, hash.to_owned()))
-        };
-        Self(text.split(',').filter_map(read).collect())
-    }
-
-    /// Writes it.
-    #[must_use]
-    pub fn write(&self) -> String {
-        let parts = self.0.iter().map(|(reference, hash)| format!("{reference}={hash}"));
-        parts.collect::<Vec<_>>().join(",")
     }
 }
 
@@ -380,6 +396,27 @@ mod tests {
     }
 
     #[test]
+    fn what_is_mounted_by_sub_path_is_found() {
+        let template = json!({"spec": {
+            "containers": [{"volumeMounts": [
+                {"name": "plain", "mountPath": "/a"},
+                {"name": "plain", "mountPath": "/b/tls.key", "subPath": "tls.key"},
+                {"name": "items", "mountPath": "/c", "subPath": "deep/file"},
+                {"name": "sources", "mountPath": "/d", "subPathExpr": "$(POD)"},
+                {"name": "cache", "mountPath": "/e", "subPath": "x"},
+            ]}],
+            "volumes": [
+                {"name": "plain", "secret": {"secretName": "one"}},
+                {"name": "items", "secret": {"secretName": "two", "items": [{"key": "k", "path": "deep/file"}]}},
+                {"name": "sources", "projected": {"sources": [{"configMap": {"name": "x"}}, {"secret": {"name": "three"}}]}},
+                {"name": "cache", "emptyDir": {}},
+            ],
+        }});
+        let found = names(&of_template(&template, "shop", &domain()));
+        assert_eq!(found, ["shop/one/tls.key", "shop/three/*", "shop/two/k"]);
+    }
+
+    #[test]
     fn only_what_is_read_makes_the_hash() {
         let salt = SecretValue::new(vec![7; 32]);
         let data = |a: &str, b: &str| {
@@ -391,19 +428,19 @@ mod tests {
             secret: "s".into(),
             key: key.map(str::to_owned),
         };
-        let one = |key, data: &BTreeMap<_, _>| hash(&of(key), Some(data), &salt);
+        let one = |key, data: &BTreeMap<_, _>| hash(&of(key), data, &salt).unwrap();
         assert_eq!(one(Some("a"), &data("1", "2")), one(Some("a"), &data("1", "3")));
         assert_ne!(one(None, &data("1", "2")), one(None, &data("1", "3")));
         assert_ne!(one(None, &data("12", "3")), one(None, &data("1", "23")));
-        assert_ne!(one(Some("a"), &data("1", "2")), hash(&of(Some("a")), None, &salt));
-        let other = hash(&of(Some("a")), Some(&data("1", "2")), &SecretValue::new(vec![8; 32]));
+        assert_eq!(hash(&of(Some("c")), &data("1", "2"), &salt), None);
+        let other = hash(&of(Some("a")), &data("1", "2"), &SecretValue::new(vec![8; 32])).unwrap();
         assert_ne!(one(Some("a"), &data("1", "2")), other);
         assert_eq!(other.len(), DIGITS);
     }
 
     #[test]
     fn a_consumer_is_told_once_of_a_change_and_never_of_what_was_not_seen_before() {
-        let seen = |text: &str| Seen::read(text);
+        let seen = |text: &str| Note::read(&format!("salt@900,{text}"));
         let at = |seconds| Timestamp::from_second(seconds).unwrap();
         let wants = |is_opted_out| Wants { is_opted_out, interval: Duration::from_secs(60) };
         let decide = |noted: Option<&str>, now_seen: &str, out, told: Option<i64>| {
@@ -411,6 +448,7 @@ mod tests {
             decide(noted.as_ref(), &seen(now_seen), &wants(out), told.map(at), at(1_000))
         };
         let tell = Verdict::Tell { changed: vec!["shop/s".into()] };
+        assert_eq!(decide(Some("shop/s/a=-"), "shop/s/a=1", false, None), tell);
         assert_eq!(decide(None, "shop/s/a=1", false, None), Verdict::Note);
         assert_eq!(decide(None, "", false, None), Verdict::UpToDate);
         assert_eq!(decide(Some("shop/s/a=1"), "shop/s/a=1", false, None), Verdict::UpToDate);
@@ -422,8 +460,45 @@ mod tests {
             decide(Some("shop/s/a=1"), "shop/s/a=2", false, Some(990)),
             Verdict::Wait { until: at(1_050) }
         );
-        let text = "shop/s/*=1,shop/s/a=2";
-        assert_eq!(seen(text).write(), text);
+        let text = "salt@12,shop/s/*=1,shop/s/a=2";
+        assert_eq!(Note::read(text).write(), text);
+    }
+
+    #[test]
+    fn a_secret_that_went_tells_nobody_and_neither_does_one_that_came_back_the_same() {
+        let reference =
+            |key: &str| Reference { namespace: "shop".into(), secret: "s".into(), key: Some(key.to_owned()) };
+        let note = |hash: Option<&str>, noted: Option<&Note>| {
+            let hashes = [(reference("a"), hash.map(str::to_owned)), (reference("b"), None)];
+            Note::of("salt".to_owned(), 1, hashes, noted)
+        };
+        let there = note(Some("1"), None);
+        assert_eq!(there.seen.write(), "shop/s/a=1,shop/s/b=-");
+        let gone = note(None, Some(&there));
+        assert_eq!(gone.seen, there.seen);
+        assert_eq!(note(Some("1"), Some(&gone)).seen, there.seen);
+        assert_ne!(note(Some("2"), Some(&gone)).seen, there.seen);
+    }
+
+    #[test]
+    fn what_was_noted_under_another_salt_tells_nobody_and_is_noted_anew_once_a_minute() {
+        let (theirs, ours) =
+            (Note::read("theirs@1000,shop/s/a=1"), |at| Note::read(&format!("ours@{at},shop/s/a=2")));
+        let wants = Wants { is_opted_out: false, interval: Duration::ZERO };
+        let at = |seconds| Timestamp::from_second(seconds).unwrap();
+        let decide = |now| decide(Some(&theirs), &ours(now), &wants, None, at(now));
+        assert_eq!(decide(1_001), Verdict::Wait { until: at(1_060) });
+        assert_eq!(decide(1_060), Verdict::Note);
+        // A clock that was wrong holds nobody up.
+        assert_eq!(decide(900), Verdict::Note);
+        // What is not there is not what another salt's hash says.
+        let absent = Note::of(
+            "ours".to_owned(),
+            1,
+            [(Reference { namespace: "shop".into(), secret: "s".into(), key: Some("a".into()) }, None)],
+            Some(&theirs),
+        );
+        assert_eq!(absent.write(), "ours@1,shop/s/a=-");
     }
 
     #[test]
@@ -431,6 +506,7 @@ mod tests {
         let read =
             |key: &str, value: &str| Wants::read(&domain(), |asked| (asked == key).then(|| value.to_owned()));
         assert!(read("rotate.bsycorp.com/restart", "false").is_opted_out);
+        assert!(read("rotate.bsycorp.com/restart", "False").is_opted_out);
         assert!(!read("rotate.bsycorp.com/restart", "true").is_opted_out);
         assert_eq!(read("rotate.bsycorp.com/restart-interval", "10m").interval, Duration::from_secs(600));
         assert_eq!(read("rotate.bsycorp.com/restart-interval", "soon").interval, INTERVAL);

@@ -8,7 +8,7 @@
 //!
 //! Both are of key pairs only: of a value there is nothing that everybody may see.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::material::Material;
@@ -53,4 +53,23 @@ pub(super) fn documents(keys: &[(&Identity, &str, &Material)]) -> Option<[(&'sta
     // Text in lists cannot fail to be YAML.
     let issuers = serde_saphyr::to_string(&Issuers { issuers }).unwrap_or_default();
     Some([(JWKS, SecretValue::new(jwks.into_bytes())), (ISSUERS, SecretValue::new(issuers.into_bytes()))])
+}
+
+/// A line of the list of issuers.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Listed {
+    pub(super) name: String,
+    pub(super) signing_key: String,
+    pub(super) kid: Option<String>,
+}
+
+/// Reads a list of issuers; one that cannot be read says nothing.
+pub(super) fn listed(text: &SecretValue) -> Vec<Listed> {
+    #[derive(Deserialize)]
+    struct List {
+        issuers: Vec<Listed>,
+    }
+    let text = std::str::from_utf8(text.expose()).unwrap_or_default();
+    serde_saphyr::from_str::<List>(text).map(|list| list.issuers).unwrap_or_default()
 }

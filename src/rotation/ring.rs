@@ -10,18 +10,15 @@
 use std::collections::BTreeMap;
 
 use k8s_openapi::jiff::Timestamp;
-use serde::Deserialize;
 
-use super::documents::{ISSUERS, JWKS, documents};
+use super::documents::{ISSUERS, JWKS, Listed, documents, listed};
 use super::material::{Material, MaterialError};
-use super::names::Names;
+use super::names::{MOST_FORMER, Names};
 use super::notes::Notes;
 use super::set::{Former, Identity, KeySet, Next, Signing, Window, after};
 use super::steps::{Forced, Refused, Step, revoke};
 use crate::domain::{Recipe, Rotation, SecretValue};
 
-/// What the data of a Secret can hold of former keys.
-const MOST_FORMER: usize = 64;
 /// How a value is taken for a private key that nobody spoke of.
 const PRIVATE_KEY: &[u8] = b"PRIVATE KEY-----";
 
@@ -68,6 +65,16 @@ pub enum RingError {
         /// How many.
         count: usize,
     },
+    /// The value lies under another name than it did.
+    #[error(
+        "{name} is not there, and {other} is, with keys that keystow noted; name {other} by rotate.DOMAIN/key, or rename it and what is beside it"
+    )]
+    Moved {
+        /// Where the value is looked for.
+        name: String,
+        /// Where it seems to lie.
+        other: String,
+    },
     /// A private key lies where none is looked for.
     #[error(
         "{name} holds a private key that is none of {signing}, next and old ones; say by rotate.DOMAIN/key that it is the one that signs, or take it out"
@@ -107,6 +114,7 @@ impl Ring {
             places: BTreeMap::new(),
         };
         reading.refuse_unnamed(&names)?;
+        reading.refuse_moved(&names)?;
         let at_signing = reading.take(names.signing(), reading.noted_signing(), chance)?;
         let noted_next =
             reading.notes.as_ref().and_then(|set| set.next.as_ref()).map(|next| next.key.id.clone());
@@ -207,7 +215,7 @@ impl Ring {
     pub fn owns(&self, name: &str) -> bool {
         let is_document = self.materials.values().any(|material| matches!(material, Material::Pair { .. }))
             && [JWKS, ISSUERS].contains(&name);
-        is_document || is_of_role(&self.names, name)
+        is_document || self.names.have(name)
     }
 
     /// Where each key lies, in the order of the set.
@@ -269,12 +277,23 @@ impl Reading<'_> {
     fn refuse_unnamed(&self, names: &Names) -> Result<(), RingError> {
         let unnamed = self.found.data.iter().find(|(name, value)| {
             let is_key = value.expose().windows(PRIVATE_KEY.len()).any(|bytes| bytes == PRIVATE_KEY);
-            self.is_pairs && is_key && !is_of_role(names, name)
+            self.is_pairs && is_key && !names.have(name)
         });
         match unnamed {
             None => Ok(()),
             Some((name, _)) => {
                 Err(RingError::Unnamed { name: name.clone(), signing: names.signing().to_owned() })
+            }
+        }
+    }
+
+    /// A value that lies around another name, after the annotation was changed: a new one would sign that nobody knows.
+    fn refuse_moved(&self, names: &Names) -> Result<(), RingError> {
+        let other = names.others_in(self.found.data).filter(|_| !self.is_pairs && self.notes.is_some());
+        match other {
+            None => Ok(()),
+            Some(other) => {
+                Err(RingError::Moved { name: names.signing().to_owned(), other: other.to_owned() })
             }
         }
     }
@@ -328,25 +347,6 @@ impl Reading<'_> {
     }
 }
 
-/// A line of the list of issuers.
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Listed {
-    name: String,
-    signing_key: String,
-    kid: Option<String>,
-}
-
-/// Reads a list of issuers; one that cannot be read says nothing.
-fn listed(text: &SecretValue) -> Vec<Listed> {
-    #[derive(Deserialize)]
-    struct List {
-        issuers: Vec<Listed>,
-    }
-    let text = std::str::from_utf8(text.expose()).unwrap_or_default();
-    serde_saphyr::from_str::<List>(text).map(|list| list.issuers).unwrap_or_default()
-}
-
 /// Whether the first of the former keys is the one that signs: nobody has noted that it did.
 fn signs_itself(former: &[String], notes: Option<&KeySet>) -> bool {
     let Some(first) = former.first() else { return false };
@@ -355,12 +355,6 @@ fn signs_itself(former: &[String], notes: Option<&KeySet>) -> bool {
 
 fn is_pairs(rotation: &Rotation) -> bool {
     matches!(rotation.recipe, Recipe::Rsa(_) | Recipe::Ec(_) | Recipe::Ed25519)
-}
-
-fn is_of_role(names: &Names, name: &str) -> bool {
-    name == names.signing()
-        || name == names.next()
-        || (0..MOST_FORMER).any(|place| name == names.former(place))
 }
 
 /// Where keys lie: where the annotation says, or by what there is.
@@ -372,8 +366,7 @@ fn names(data: &BTreeMap<String, SecretValue>, rotation: &Rotation) -> Result<Na
         return Ok(Names::of_pairs());
     }
     // What has a role beside another is not the value itself.
-    let is_beside =
-        |name: &String| data.keys().any(|other| other != name && is_of_role(&Names::around(other), name));
+    let is_beside = |name: &String| data.keys().any(|other| other != name && Names::around(other).have(name));
     let candidates: Vec<&String> = data.keys().filter(|name| !is_beside(name)).collect();
     match candidates[..] {
         [] => Ok(Names::around("value")),

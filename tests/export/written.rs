@@ -112,7 +112,8 @@ metadata:
         "--secret-store",
         "vault",
         "--refresh-interval",
-        "15m",
+        // Go, which External Secrets is written in, knows no days.
+        "1d",
         "--key-prefix",
         "veza/",
     ]);
@@ -120,9 +121,9 @@ metadata:
     let remote =
         |key: &str| json!({"secretKey": key, "remoteRef": {"key": "veza/jwt-secret", "property": key}});
     let expected = [
-        json!({"refreshInterval": "15m", "secretStoreRef": store, "target": {"name": "all", "creationPolicy": "Owner"},
+        json!({"refreshInterval": "86400s", "secretStoreRef": store, "target": {"name": "all", "creationPolicy": "Owner"},
             "dataFrom": [{"extract": {"key": "veza/all"}}]}),
-        json!({"refreshInterval": "15m", "secretStoreRef": store,
+        json!({"refreshInterval": "86400s", "secretStoreRef": store,
             "target": {"name": "jwt-secret", "creationPolicy": "Owner"},
             "data": [remote("old-key"), remote("secret-key")]}),
     ];
@@ -149,6 +150,18 @@ fn roles_are_for_each_identity_and_name_what_it_reads() {
     assert_eq!(all["keystow-api-shop"], [json!("jwt-secret")]);
     assert!(all["keystow-init-shop"].contains(&json!("veza--production--db")));
     assert_eq!(names(&["--init-only"]).keys().collect::<Vec<_>>(), ["keystow-init-shop"]);
+}
+
+#[test]
+fn flags_of_external_secrets_are_what_the_operator_takes() {
+    let pod = data("service.yaml").display().to_string();
+    for (flags, told) in [
+        (&["--secret-store", "A_!"][..], "the name of an object"),
+        (&["--secret-store", "s", "--refresh-interval", "often"], "a duration has"),
+    ] {
+        let (code, said) = refused(&[&["external-secrets", "-f", &pod], flags].concat());
+        assert!(code == Some(64) && said.contains(told), "{flags:?}: {said}");
+    }
 }
 
 #[test]
@@ -189,16 +202,6 @@ fn what_cannot_be_exported_is_told_with_the_way_out() {
             &["external-secrets", "-f", &two, "--secret-store", "s"],
             65,
             &["no annotation in these files names a Secret"],
-        ),
-        (
-            &["external-secrets", "-f", &two, "--secret-store", "A_!"],
-            64,
-            &["--secret-store", "the name of an object"],
-        ),
-        (
-            &["external-secrets", "-f", &two, "--secret-store", "s", "--refresh-interval", "often"],
-            64,
-            &["--refresh-interval", "a duration has"],
         ),
         (&["terraform", "-f", &bomb], 65, &["has too much in it, be it by aliases"]),
         (&["vault-policy", "-f", &relative], 65, &["a path in Vault begins with `/`"]),

@@ -27,3 +27,4 @@ mod metrics;
 mod once;
 mod restarts;
 mod tokens;
+mod untold;

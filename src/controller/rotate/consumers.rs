@@ -37,7 +37,7 @@ use crate::cluster::{ApiError, REPORTER};
 use crate::controller::event::Regarding;
 use crate::controller::finished;
 use crate::domain::AnnotationDomain;
-use crate::rotation::consumers::{Reference, Seen, Verdict, Wants, decide, hash, of_template};
+use crate::rotation::consumers::{Note, Reference, Verdict, Wants, decide, hash, of_template};
 use crate::shutdown::Shutdown;
 use crate::store::StoreError;
 use crate::telemetry::{Once, chain};
@@ -165,25 +165,59 @@ pub(super) async fn work(shop: &Arc<Workshop>, shutdown: &Shutdown, mut changed:
     }
 }
 
-/// Gives every workload that reads a Secret by its environment one turn; yields those that start anew. `Err` where they
-/// cannot be listed, or a turn failed: the first reason.
-pub(super) async fn once(shop: &Workshop) -> Result<BTreeMap<Workload, Vec<String>>, ConsumerError> {
-    let salt = Salt::of(shop);
-    let mut restarted = BTreeMap::new();
+/// Which workloads have a turn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Which {
+    /// All that read a Secret once.
+    All,
+    /// Those of which nothing is noted yet. They have their turn before any Secret changes: what they read is what is
+    /// there now.
+    New,
+}
+
+/// Gives each such workload one turn; yields those that start anew, and the first reason why not all had theirs. One that
+/// fails holds up no other.
+pub(super) async fn once(
+    shop: &Workshop,
+    salt: &Salt,
+    which: Which,
+) -> (BTreeMap<Workload, Vec<String>>, Option<ConsumerError>) {
+    let (mut restarted, mut failed) = (BTreeMap::new(), None);
     for kind in Kind::ALL {
         for api in apis(shop, &kind.resource()) {
             let mut pages = pin!(pages(async |parameters: &ListParams| api.list(parameters).await));
-            while let Some(page) = pages.try_next().await? {
-                for object in &page {
+            loop {
+                let page = match pages.try_next().await {
+                    Ok(Some(page)) => page,
+                    Ok(None) => break,
+                    Err(error) => {
+                        failed.get_or_insert(error.into());
+                        break;
+                    }
+                };
+                let is_new =
+                    |object: &DynamicObject| !object.annotations().contains_key(&shop.domain.seen_key());
+                for object in page.iter().filter(|object| which == Which::All || is_new(object)) {
                     let Some(workload) = reader(kind, object, &shop.domain) else { continue };
-                    if let Told::Restarted(changed) = give(shop, &salt, &workload).await? {
-                        restarted.insert(workload, changed);
+                    match give(shop, salt, &workload).await {
+                        Ok(Told::Restarted(changed)) => drop(restarted.insert(workload, changed)),
+                        Ok(_) => {}
+                        // Without it there is a turn for nobody.
+                        Err(error @ ConsumerError::Salt(_)) => return (restarted, Some(error)),
+                        Err(error) => {
+                            warn(&workload, &chain(&error));
+                            failed.get_or_insert(error);
+                        }
                     }
                 }
             }
         }
     }
-    Ok(restarted)
+    (restarted, failed)
+}
+
+fn warn(Workload { kind, namespace, name }: &Workload, reason: &str) {
+    tracing::warn!(kind = kind.as_str(), %namespace, %name, reason, "it is not known whether to restart it");
 }
 
 type Sights = BoxStream<'static, (Kind, Result<Event<DynamicObject>, watcher::Error>)>;
@@ -223,17 +257,17 @@ async fn give(shop: &Workshop, salt: &Salt, workload: &Workload) -> Result<Told,
     let Some(object) = api.get_opt(name).await.map_err(ApiError::from)? else { return Ok(Told::Nothing) };
     let domain = &shop.domain;
     let template = object.data.pointer("/spec/template").unwrap_or(&Value::Null);
-    let seen = seen(shop, salt, of_template(template, namespace, domain)).await?;
-    let note = seen.write();
-    let noted = object.annotations().get(&domain.seen_key()).map(|text| Seen::read(text));
+    let noted = object.annotations().get(&domain.seen_key()).map(|text| Note::read(text));
+    let now = Timestamp::now();
+    let to_note = look(shop, salt, of_template(template, namespace, domain), noted.as_ref(), now).await?;
+    let note = to_note.write();
     let restarted = annotation(&object, &domain.restarted_at_key()).and_then(|text| text.parse().ok());
     let wants = Wants::read(domain, |key| annotation(&object, key));
-    let now = Timestamp::now();
     let mut patch = json!({"metadata": {
         "resourceVersion": object.resource_version(),
         "annotations": {domain.seen_key(): note},
     }});
-    let told = match decide(noted.as_ref(), &seen, &wants, restarted, now) {
+    let told = match decide(noted.as_ref(), &to_note, &wants, restarted, now) {
         Verdict::UpToDate => return Ok(Told::Nothing),
         Verdict::Wait { until } => {
             return Ok(Told::Later(Duration::try_from(until.duration_since(now)).unwrap_or_default()));
@@ -268,13 +302,15 @@ async fn give(shop: &Workshop, salt: &Salt, workload: &Workload) -> Result<Told,
     Ok(told)
 }
 
-/// What is there of each reference; every Secret is read once.
-pub(super) async fn seen(
+/// What is to be noted of each reference; every Secret is read once.
+pub(super) async fn look(
     shop: &Workshop,
     salt: &Salt,
     references: Vec<Reference>,
-) -> Result<Seen, ConsumerError> {
-    let salt = salt.value().await?;
+    noted: Option<&Note>,
+    now: Timestamp,
+) -> Result<Note, ConsumerError> {
+    let (id, salt) = (salt.id().await?, salt.value().await?);
     let mut secrets = BTreeMap::new();
     for Reference { namespace, secret, .. } in &references {
         let place = (namespace.clone(), secret.clone());
@@ -285,10 +321,10 @@ pub(super) async fn seen(
     }
     let hashes = references.into_iter().map(|reference| {
         let data = secrets.get(&(reference.namespace.clone(), reference.secret.clone()));
-        let hash = hash(&reference, data.and_then(Option::as_ref), &salt);
+        let hash = data.and_then(Option::as_ref).and_then(|data| hash(&reference, data, &salt));
         (reference, hash)
     });
-    Ok(Seen::of(hashes))
+    Ok(Note::of(id, now.as_second(), hashes, noted))
 }
 
 fn finish(
@@ -306,8 +342,7 @@ fn finish(
         Err(error) => {
             let reason = chain(&error);
             if said.is_news(&reason) {
-                let Workload { kind, namespace, name } = &workload;
-                tracing::warn!(kind = kind.as_str(), %namespace, %name, reason, "it is not known whether to restart it");
+                warn(&workload, &reason);
             }
             match error {
                 ConsumerError::Workload(error) if error.is_refusal() => roll.end(workload, Some(MENDED)),

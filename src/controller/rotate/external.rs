@@ -17,19 +17,20 @@ use std::time::Duration;
 
 use futures::TryStreamExt as _;
 use k8s_openapi::api::core::v1::Secret;
+use k8s_openapi::jiff::Timestamp;
 use kube::api::{ApiResource, DynamicObject, ListParams, ObjectMeta, Patch, PatchParams};
 use kube::{Api, ResourceExt as _};
 use serde_json::{Value, json};
 use tokio::sync::mpsc::UnboundedReceiver;
 
-use super::consumers::{ConsumerError, seen};
+use super::consumers::{self, ConsumerError};
 use super::listing::{apis, pages};
 use super::salt::Salt;
 use super::term::{self, Workshop};
 use super::token::TOKEN;
 use super::turn::Place;
 use crate::cluster::{ApiError, REPORTER};
-use crate::rotation::consumers::{Reference, Seen, of_external_secret, stores_of};
+use crate::rotation::consumers::{Note, Reference, of_external_secret, stores_of};
 use crate::shutdown::Shutdown;
 use crate::store::StoreError;
 use crate::telemetry::{Once, chain};
@@ -143,15 +144,17 @@ async fn sync(
     references: Vec<Reference>,
     is_change: bool,
 ) -> Result<bool, ConsumerError> {
-    let now_seen = seen(shop, salt, references).await?;
-    let noted = object.annotations().get(&shop.domain.seen_key()).map(|text| Seen::read(text));
-    if noted.as_ref() == Some(&now_seen) {
+    let noted = object.annotations().get(&shop.domain.seen_key()).map(|text| Note::read(text));
+    let to_note = consumers::look(shop, salt, references, noted.as_ref(), Timestamp::now()).await?;
+    let before = noted.as_ref().filter(|noted| noted.salt == to_note.salt);
+    let is_others = noted.as_ref().is_some_and(|noted| noted.others_until(&to_note).is_some());
+    if is_others || before.is_some_and(|noted| noted.seen == to_note.seen) {
         return Ok(false);
     }
-    let mut annotations = json!({shop.domain.seen_key(): now_seen.write()});
-    let is_told = noted.is_some() || is_change;
+    let mut annotations = json!({shop.domain.seen_key(): to_note.write()});
+    let is_told = before.is_some() || is_change;
     if is_told {
-        annotations[FORCE_SYNC] = salt.digest(&now_seen.write()).await?.into();
+        annotations[FORCE_SYNC] = salt.digest(&to_note.write()).await?.into();
     }
     patch(shop, "ExternalSecret", object, &json!({"metadata": {"annotations": annotations}})).await?;
     Ok(is_told)

@@ -14,10 +14,13 @@ use prometheus_client::registry::Registry;
 use thiserror::Error;
 use tokio::sync::mpsc::unbounded_channel;
 use tokio::task::JoinSet;
+use tokio::time::timeout;
 
-use super::consumers::{ConsumerError, Workload};
+use super::consumers::{ConsumerError, Which, Workload};
 use super::metrics::RotationMetrics;
 use super::salt::Salt;
+pub use super::salt::SaltError;
+pub use super::term::NotListed;
 use super::term::{self, Workshop};
 use super::turn::{Outcomes, Turner, Wish};
 use super::{consumers, external};
@@ -26,6 +29,9 @@ use crate::controller::process::{Process, ProcessError};
 use crate::domain::AnnotationDomain;
 use crate::shutdown::Shutdown;
 use crate::store::OpenError;
+
+/// How long Secrets wait at first until workloads are noted.
+const NOTING: Duration = Duration::from_secs(30);
 
 /// Everything an operator may choose about the rotation.
 #[derive(Debug, Clone)]
@@ -53,10 +59,8 @@ pub enum RunError {
     #[error(transparent)]
     Cluster(#[from] ClusterError),
     /// There is no knowing which Secrets there are.
-    #[error(
-        "Secrets could not be listed ({0}); check that the API server can be reached, and the rights: list of secrets, or --namespace"
-    )]
-    NotListed(String),
+    #[error(transparent)]
+    NotListed(#[from] NotListed),
     /// As any controller.
     #[error(transparent)]
     Process(#[from] ProcessError),
@@ -105,10 +109,26 @@ impl Rotator {
                     );
                 }
             };
-            futures::join!(term::work(&shop, &shutdown, &changed), consumers);
+            let secrets = async {
+                if shop.tells {
+                    note_new(&shop, &shutdown).await;
+                }
+                term::work(&shop, &shutdown, &changed).await;
+            };
+            futures::join!(secrets, consumers);
         };
         process.run(&shutdown, registry, JoinSet::new(), term, || shop.metrics.rest()).await?;
         Ok(())
+    }
+}
+
+/// Notes workloads that came while nobody led, before any Secret changes. Not for long: keys that are late are worse than a
+/// workload that is not noted.
+async fn note_new(shop: &Workshop, shutdown: &Shutdown) {
+    let salt = Salt::of(shop);
+    tokio::select! {
+        () = shutdown.draining() => {}
+        _ = timeout(NOTING, consumers::once(shop, &salt, Which::New)) => {}
     }
 }
 
@@ -143,17 +163,18 @@ pub async fn once(
     let places = secret.map(here).map(|place| vec![place]);
     let tells = settings.tells && places.is_none();
     let shop = workshop(cluster, settings, &mut Registry::default())?;
-    let secrets = term::once(&shop, places, wish).await.map_err(RunError::NotListed)?;
+    let salt = Salt::of(&shop);
+    if tells {
+        // Why one is not noted is said when it has its turn below.
+        let _ = consumers::once(&shop, &salt, Which::New).await;
+    }
+    let secrets = term::once(&shop, places, wish).await?;
     let mut once = Once { secrets, restarted: BTreeMap::new(), synced: Vec::new(), untold: None };
     if tells {
-        let salt = Salt::of(&shop);
-        match consumers::once(&shop).await {
-            Ok(restarted) => once.restarted = restarted,
-            Err(error) => once.untold = Some(error),
-        }
+        (once.restarted, once.untold) = consumers::once(&shop, &salt, Which::All).await;
         match external::look(&shop, &salt, None).await {
             Ok(synced) => once.synced = synced,
-            Err(error) => once.untold = Some(error),
+            Err(error) => drop(once.untold.get_or_insert(error)),
         }
     }
     Ok(once)

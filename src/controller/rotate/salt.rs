@@ -1,7 +1,7 @@
 //! The key of the hashes by which it is noted on consumers what they have read: made once, and kept in a Secret of
 //! keystow's own namespace, which is there already and holds nothing else.
 //!
-//! Who takes it away loses what was noted: every consumer then starts anew once.
+//! Who takes it away loses what was noted: every consumer is then noted anew, and is told nothing of what changed between.
 
 use std::collections::BTreeMap;
 
@@ -19,6 +19,8 @@ use crate::store::kubernetes::{Changes, Connection, Written};
 const SECRET: &str = "keystow-rotate";
 const KEY: &str = "salt";
 const BYTES: usize = 32;
+/// Digits of what it is known by.
+const ID: usize = 8;
 const ATTEMPTS: usize = 4;
 
 /// Why there is none.
@@ -71,7 +73,12 @@ impl Salt {
     pub(super) async fn digest(&self, text: &str) -> Result<String, SaltError> {
         let nothing = Reference { namespace: String::new(), secret: String::new(), key: None };
         let data = BTreeMap::from([(String::new(), SecretValue::new(text.as_bytes().to_vec()))]);
-        Ok(hash(&nothing, Some(&data), &self.value().await?))
+        Ok(hash(&nothing, &data, &self.value().await?).unwrap_or_default())
+    }
+
+    /// What it is known by in notes.
+    pub(super) async fn id(&self) -> Result<String, SaltError> {
+        Ok(self.digest("").await?.chars().take(ID).collect())
     }
 
     async fn read_or_make(&self) -> Result<SecretValue, SaltError> {

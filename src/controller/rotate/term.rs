@@ -15,6 +15,7 @@ use kube::Api;
 use kube::api::{ListParams, ObjectMeta};
 use kube::core::PartialObjectMeta;
 use kube::runtime::watcher::{Config, Event};
+use thiserror::Error;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::task::JoinSet;
 use tokio::time::{sleep_until, timeout};
@@ -42,6 +43,21 @@ const LONGEST: Duration = Duration::from_secs(3_600);
 const MENDED: Duration = Duration::from_secs(600);
 /// How long the list may take where everything is done once.
 const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Why there is no knowing which Secrets there are.
+#[derive(Debug, Error)]
+pub enum NotListed {
+    /// The API server says so, or is away.
+    #[error(
+        "Secrets could not be listed; check that the API server can be reached, and the right to list secrets, in all namespaces or in those of --watch-namespace"
+    )]
+    Refused(#[from] ApiError),
+    /// It takes too long.
+    #[error(
+        "the API server did not list the Secrets within {PATIENCE:?}; try again, or give --watch-namespace"
+    )]
+    Late,
+}
 
 /// What the work needs.
 pub(super) struct Workshop {
@@ -99,13 +115,10 @@ pub(super) async fn once(
     shop: &Workshop,
     places: Option<Vec<Place>>,
     wish: &Wish,
-) -> Result<Outcomes, String> {
+) -> Result<Outcomes, NotListed> {
     let places = match places {
         Some(places) => places,
-        None => match timeout(PATIENCE, list(shop)).await {
-            Ok(listed) => listed?,
-            Err(_) => return Err("the API server did not list them in time".to_owned()),
-        },
+        None => timeout(PATIENCE, list(shop)).await.map_err(|_| NotListed::Late)??,
     };
     let mut outcomes = Outcomes::new();
     for place in places {
@@ -116,8 +129,8 @@ pub(super) async fn once(
 }
 
 /// Secrets with keys, and then those with tokens, which the keys that sign by then are to sign.
-async fn list(shop: &Workshop) -> Result<Vec<Place>, String> {
-    let listed = list_secrets(shop).await.map_err(|error| chain(&error))?;
+async fn list(shop: &Workshop) -> Result<Vec<Place>, ApiError> {
+    let listed = list_secrets(shop).await?;
     let asking = listed.into_iter().filter(|metadata| asks(shop, metadata));
     let key = shop.domain.rotation_key();
     let has_keys =

@@ -40,6 +40,7 @@ fn desk(store: Memory, rate: Rate) -> (Desk, String) {
         expected: Expected { audience: "keystow".to_owned(), leeway: 0.0 },
         callers: vec![caller("eso")],
         limits: Limits::new(1, rate),
+        room: Room::new(),
         store: Arc::new(store),
         metrics: ProviderMetrics::register(&mut Registry::default()),
     };
@@ -65,7 +66,16 @@ async fn a_value_is_stored_left_and_written_over() {
         assert_eq!(write(&desk, &token, value).await, Outcome::Written, "{value}");
     }
     let reply = desk.serve::<Body>(Some(&token), Some("/veza/a"), Wish::Read, NOW).await;
-    assert!(matches!(reply, Reply::Value(json) if *json == *b"\"two\""));
+    assert!(matches!(reply, Reply::Value(json) if json.as_ref() == b"\"two\""));
+}
+
+#[test]
+fn json_has_the_room_that_it_needs() {
+    for text in ["", "plain", "\"\\\u{1}\u{e4}\n"] {
+        let json = as_json(&SecretValue::new(text.as_bytes().to_vec()));
+        assert_eq!(serde_json::from_slice::<String>(&json).unwrap(), text);
+        assert_eq!(json.capacity(), json.len());
+    }
 }
 
 #[tokio::test]

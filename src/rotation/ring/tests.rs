@@ -237,3 +237,18 @@ fn a_signer_that_was_taken_away_is_not_replaced_by_a_former_one() {
     assert_eq!(ring.set().signing.since, at(1_001));
     assert_eq!(ring.data()["old.key"], *old.value());
 }
+
+#[test]
+fn a_value_that_was_renamed_is_not_replaced_by_one_that_nobody_knows() {
+    let recipe = Recipe::Random { bits: 256 };
+    let value = key(&recipe);
+    let renamed = Rotation { key: Some(crate::domain::SecretKey::new("other").unwrap()), ..rotation(recipe) };
+    let ring =
+        read(&data(&[("token", &value)]), None, &rotation(Recipe::Random { bits: 256 }), 0).unwrap().unwrap();
+    let notes = Notes::write(ring.set());
+    let moved = RingError::Moved { name: "other".to_owned(), other: "token".to_owned() };
+    assert_eq!(read(&data(&[("token", &value)]), Some(&notes), &renamed, 1).unwrap_err(), moved);
+    // Renamed as well, it goes on.
+    let ring = read(&data(&[("other", &value)]), Some(&notes), &renamed, 1).unwrap().unwrap();
+    assert_eq!(Notes::write(ring.set()), notes);
+}
