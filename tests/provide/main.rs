@@ -3,6 +3,7 @@
 //! | module | what is tried |
 //! |---|---|
 //! | [`asked`] | what a ClusterSecretStore sends, and what it is answered; what is refused |
+//! | [`large`] | many large values at once |
 //! | [`live`] | rotations, revocations, a Secret that is deleted, without a restart |
 //! | [`pushed`] | PushSecret, into a store that can replace and one that cannot |
 
@@ -17,5 +18,6 @@ mod fixture;
 
 mod asked;
 mod client;
+mod large;
 mod live;
 mod pushed;
