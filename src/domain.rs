@@ -50,7 +50,7 @@ pub use problem::{Fault, Found, Problem, Rejection, Warning};
 pub use quantity::{InvalidQuantity, Quantity};
 pub use request::{Grammar, Parsed, Requests};
 pub use resource::ResourceRequest;
-pub use rotation::Rotation;
+pub use rotation::{Agreement, Rotation};
 pub use secret::{
     ApiKeyParty, Delivery, Generated, GpgPart, KeyHalf, KubernetesSecret, KubernetesTarget, Modulus,
     NamedCurve, Origin, SecretKind, SecretRequest, SecretType, StoredSecret,

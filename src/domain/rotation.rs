@@ -50,6 +50,15 @@ pub struct Rotation {
     pub tokens_for: Vec<String>,
 }
 
+/// Whether a schedule must be one that can be kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Agreement {
+    /// It must: `every`, `publish`, `overlap` and `keep` go together.
+    Needed,
+    /// Each must be right by itself.
+    Unasked,
+}
+
 impl Rotation {
     /// Reads the annotations of a Secret; `None` where it asks for nothing.
     ///
@@ -59,6 +68,7 @@ impl Rotation {
     pub fn read<'a>(
         domain: &AnnotationDomain,
         annotations: impl Iterator<Item = (&'a str, &'a str)>,
+        agreement: Agreement,
     ) -> Result<Option<Self>, Vec<Problem>> {
         let mut findings = Findings::default();
         let mut given = Vec::new();
@@ -77,6 +87,9 @@ impl Rotation {
         let mut reader = Reader { domain, given, findings };
         let Some(kind) = reader.text(rotate::TYPE) else { return Ok(None) };
         let rotation = reader.rotation(kind);
+        if let (Some(rotation), Agreement::Needed) = (&rotation, agreement) {
+            reader.agree(rotation);
+        }
         if reader.findings.problems.is_empty() { Ok(rotation) } else { Err(reader.findings.problems) }
     }
 
@@ -126,9 +139,7 @@ impl<'a> Reader<'a> {
         let tokens_for = subjects.filter(|subject| !subject.is_empty()).map(str::to_owned).collect();
         let (recipe, every, overlap, publish) = (recipe?, every?, overlap?, publish?);
         let keep = keep.unwrap_or(KEEP);
-        let rotation = Rotation { recipe, every, publish, overlap, keep, key, issuer, tokens_for };
-        self.agree(&rotation);
-        Some(rotation)
+        Some(Rotation { recipe, every, publish, overlap, keep, key, issuer, tokens_for })
     }
 
     fn recipe(&mut self, word: &str) -> Option<Recipe> {
@@ -139,6 +150,10 @@ impl<'a> Reader<'a> {
             self.problem(rotate::TYPE, Fault::NotOneOf { parameter, found, allowed: ALLOWED });
             return None;
         };
+        if kind == SecretType::Ed25519 && self.text(rotate::SIZE).is_some() {
+            self.invalid(rotate::SIZE, "is for other types: a key of ED25519 has one size; take it out");
+            return None;
+        }
         let size = self.text(rotate::SIZE).map_or(String::new(), |size| format!("size={size}"));
         let key = self.domain.rotate_key(rotate::SIZE);
         let recipe = read_recipe(kind, &mut Parameters::split(&key, &size, &mut self.findings))?;
@@ -241,7 +256,8 @@ mod tests {
         }
         given.retain(|(_, value)| value != "-");
         let given = given.iter().map(|(key, value)| (key.as_str(), value.as_str()));
-        Rotation::read(&domain, given).map_err(|problems| problems.iter().map(ToString::to_string).collect())
+        Rotation::read(&domain, given, Agreement::Needed)
+            .map_err(|problems| problems.iter().map(ToString::to_string).collect())
     }
 
     #[test]
@@ -259,8 +275,9 @@ mod tests {
 
     #[test]
     fn each_mistake_is_told_by_the_annotation_that_has_it() {
-        let cases: [(&[(&str, &str)], &str); 12] = [
+        let cases: [(&[(&str, &str)], &str); 13] = [
             (&[("type", "GPG")], "rotate.bsycorp.com/type: type=GPG is not one of RSA, EC"),
+            (&[("type", "ED25519")], "rotate.bsycorp.com/size: size=2048 is for other types"),
             (&[("size", "1024")], "rotate.bsycorp.com/size: size=1024 is not 2048, 3072 or 4096"),
             (&[("size", "-")], "rotate.bsycorp.com/size: size is missing: 2048, 3072 or 4096"),
             (&[("every", "often")], "rotate.bsycorp.com/every: every=often is none: a duration has"),

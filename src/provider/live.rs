@@ -75,11 +75,13 @@ impl Keeper {
             }
             while let Err(reason) = self.read().await {
                 if said.is_news(&reason) {
+                    let then =
+                        if self.live.load().is_some() { "the last ones go on" } else { "none are known yet" };
                     tracing::warn!(
                         namespace = self.namespace,
                         secret = self.name,
                         reason,
-                        "the keys cannot be read; the last ones go on"
+                        "the keys cannot be read; {then}"
                     );
                 }
                 tokio::time::sleep(AGAIN).await;
@@ -104,7 +106,7 @@ impl Keeper {
     async fn read(&mut self) -> Result<(), String> {
         let published = self.connection.read_public_keys(&self.namespace, &self.name).await;
         let Some((jwks, issuers)) = published.map_err(|error| chain(&error))? else {
-            self.nobody("is gone");
+            self.nobody("is gone, or has no jwks.json or issuers.yaml");
             return Ok(());
         };
         let published = Keys::read(jwks.expose(), issuers.expose());

@@ -114,6 +114,35 @@ async fn an_immutable_secret_says_so() {
     assert!(told.contains("it is immutable; make it anew"), "{told}");
 }
 
+#[tokio::test]
+async fn an_immutable_secret_is_refused_before_anything_is_due() {
+    let Some(cluster) = Cluster::start("immutable-later").await else { return };
+    cluster.create("keys", &FAST, &[]).await;
+    cluster.done(&["--secret", "keys"]).await;
+    let patch = kube::api::Patch::Merge(serde_json::json!({"immutable": true}));
+    cluster.secrets().patch("keys", &kube::api::PatchParams::default(), &patch).await.unwrap();
+    let (code, told) = cluster.refused(&["--secret", "keys", "--dry-run"]).await;
+    assert!(code == 65 && told.contains("it is immutable"), "{code}: {told}");
+}
+
+#[tokio::test]
+async fn a_key_is_revoked_whatever_the_schedule_and_its_id_begins_with() {
+    let Some(cluster) = Cluster::start("revoked-anyway").await else { return };
+    cluster.create("keys", &FAST, &[]).await;
+    cluster.done(&["--once"]).await;
+    let leaked = issuers(&cluster.data("keys").await)[0]["kid"].as_str().unwrap().to_owned();
+    // Each is right, and they do not go together.
+    let annotations =
+        serde_json::json!({"rotate.bsycorp.com/every": "10m", "rotate.bsycorp.com/overlap": "9h"});
+    let patch = kube::api::Patch::Merge(serde_json::json!({"metadata": {"annotations": annotations}}));
+    cluster.secrets().patch("keys", &kube::api::PatchParams::default(), &patch).await.unwrap();
+    assert_eq!(cluster.refused(&["--secret", "keys"]).await.0, 65);
+    let (code, told) = cluster.refused(&["--secret", "keys", "--revoke", "-unknown"]).await;
+    assert!(code == 65 && told.contains("there is no key -unknown in the set"), "{code}: {told}");
+    cluster.done(&["--secret", "keys", "--revoke", &leaked]).await;
+    assert!(!cluster.data("keys").await["jwks.json"].contains(&leaked));
+}
+
 /// Of many that work at once one wins each step, and nobody's key is lost or doubled.
 #[tokio::test]
 async fn many_at_once_make_one_key() {

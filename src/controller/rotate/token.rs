@@ -15,7 +15,7 @@ use std::collections::BTreeMap;
 use zeroize::Zeroizing;
 
 use super::turn::{ATTEMPTS, TurnError, Turner};
-use crate::domain::{Rotation, SecretValue, TokenRequest};
+use crate::domain::{Agreement, Rotation, SecretValue, TokenRequest};
 use crate::rotation::tokens::{Unsigned, due, unsigned};
 use crate::rotation::{Found, Material, Ring, Window, private_key};
 use crate::store::kubernetes::{Changes, SecretObject, Written};
@@ -79,7 +79,8 @@ impl Turner {
     fn ring(&self, keys: &SecretObject, request: &TokenRequest, now: Window) -> Result<Ring, TurnError> {
         let none = || TurnError::NoKeys(request.keys.clone());
         let annotations = keys.annotations.iter().map(|(key, value)| (key.as_str(), value.as_str()));
-        let rotation = Rotation::read(&self.domain, annotations).map_err(TurnError::Annotations)?;
+        let rotation =
+            Rotation::read(&self.domain, annotations, Agreement::Needed).map_err(TurnError::Annotations)?;
         let rotation = rotation.ok_or_else(none)?;
         // Who may write a Secret beside the keys may not be whoever it likes.
         if !rotation.admits(&request.subject) {

@@ -10,7 +10,7 @@ use thiserror::Error;
 use super::maker::{Maker, chance};
 use super::metrics::Reason;
 use super::token::TokenOutcome;
-use crate::domain::{AnnotationDomain, Problem, Rotation, SecretName};
+use crate::domain::{Agreement, AnnotationDomain, Problem, Rotation, SecretName};
 use crate::generate::fresh::GenerateError;
 use crate::rotation::{
     Forced, Found, KeySet, MaterialError, Notes, Refused, Ring, RingError, Step, Window, forced, next_change,
@@ -212,8 +212,14 @@ impl Turner {
         for _ in 0..ATTEMPTS {
             let (object, now) = self.read(namespace, name).await?;
             let annotations = object.annotations.iter().map(|(key, value)| (key.as_str(), value.as_str()));
-            let rotation = Rotation::read(&self.domain, annotations).map_err(TurnError::Annotations)?;
+            // Whoever revokes is in a hurry, and waits for no schedule that could be kept.
+            let agree = if matches!(wish, Wish::Revoke(_)) { Agreement::Unasked } else { Agreement::Needed };
+            let rotation =
+                Rotation::read(&self.domain, annotations, agree).map_err(TurnError::Annotations)?;
             let rotation = rotation.ok_or(TurnError::NotAsked)?;
+            if object.is_immutable {
+                return Err(TurnError::Immutable);
+            }
             let maker = Maker { recipe: &rotation.recipe, is_dry: self.is_dry };
             let (ring, changes) = advance(&object, &self.domain, &rotation, maker, now, wish).await?;
             if self.write(&object, &ring).await? == Written::Done {
@@ -249,9 +255,6 @@ impl Turner {
         }
         if changes.data.is_empty() && changes.annotations.is_empty() {
             return Ok(Written::Done);
-        }
-        if object.is_immutable {
-            return Err(TurnError::Immutable);
         }
         if self.is_dry {
             return Ok(Written::Done);
@@ -290,6 +293,9 @@ async fn advance(
         }
     };
     wished(&mut ring, rotation, maker, now, wish, &mut changes).await?;
+    if matches!(wish, Wish::Revoke(_)) {
+        return Ok((ring, changes));
+    }
     while let Some(due) = step(ring.set(), rotation, now) {
         match &due {
             Step::Publish => publish(&mut ring, rotation, maker, now, &mut changes).await?,
