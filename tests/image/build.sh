@@ -2,9 +2,8 @@
 # Builds the container image for its tests, by the Dockerfile and without pulling anything: the program is compiled here,
 # with the features and flags that the Dockerfile names, and takes the place of the stage that would compile it.
 #
-# The path of an OCI layout is the last line on stdout: image/ in Cargo's target directory. Compiling takes minutes, and
-# without a change none. The crates are optimised one by one: the Dockerfile optimises all of them at once, which takes as
-# long again, and makes a program that is smaller and does the same.
+# The path of an OCI layout is the last line on stdout: image/ in Cargo's target directory. Compiling takes minutes, since
+# the whole program is optimised at once; without a change it takes none.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 
@@ -31,7 +30,7 @@ host=$(rustc --print host-tuple)
 
 say "compiling the program of the container image: $features, $flags"
 # shellcheck disable=SC2086 # features are words
-CARGO_TARGET_DIR=$target RUSTFLAGS=$flags CARGO_PROFILE_RELEASE_LTO=false CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16 \
+CARGO_TARGET_DIR=$target RUSTFLAGS=$flags \
   cargo build --locked --release $features --target "$host" --bin keystow >&2
 
 # Cargo's list of what the program is made of. The Dockerfile copies src, and of the rest nothing that is compiled.
