@@ -175,9 +175,18 @@ impl World {
             let told = &self.told.borrow()[&pod.uid];
             assert!(told.is_subset(&indices[&pod.uid]), "seed {}: {told:?} {indices:?}", self.seed);
         }
-        let claims = self.store.texts().into_keys().filter(|path| path.contains(".of-")).count();
-        assert_eq!(claims, living.len(), "seed {}", self.seed);
+        let claims: HashMap<String, i32> = self.store.texts().into_iter().filter_map(claim).collect();
+        assert_eq!(claims.len(), living.len(), "seed {}", self.seed);
+        for (uid, index) in claims {
+            assert!(indices[&uid].contains(&index), "seed {}: {uid} claims {index}, {indices:?}", self.seed);
+        }
     }
+}
+
+/// Whose claim a record is, and of which index.
+fn claim((path, value): (String, String)) -> Option<(String, i32)> {
+    let (_, uid) = path.rsplit_once(".of-")?;
+    Some((uid.to_owned(), value.split_once('@')?.0.parse().ok()?))
 }
 
 /// A seed that nobody knows before; failures name it.
