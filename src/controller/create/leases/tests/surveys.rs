@@ -24,6 +24,25 @@ async fn a_survey_finds_who_holds_and_who_only_claims() {
 }
 
 #[tokio::test]
+async fn a_pod_that_holds_an_index_and_claims_another_gets_that_one_too_or_claims_what_it_holds() {
+    // A creator found index 3 taken, deleted the claim after another had succeeded, claimed 5, and was killed.
+    for (of_another, expected) in [(false, 5), (true, 3)] {
+        let store = Arc::<Memory>::default();
+        store.put("/env/leases/db.3", text(&pod(0)).as_bytes());
+        store.put(&format!("/env/leases/db.of-{}", uid(0)), b"5@here");
+        if of_another {
+            store.put("/env/leases/db.5", text(&pod(1)).as_bytes());
+        }
+        let leases = leases(&store);
+        leases.survey().await.unwrap();
+        assert_eq!(assign(&leases, &pod(0), 0..=9).await, Ok(expected));
+        let texts = store.texts();
+        assert_eq!(texts[&format!("/env/leases/db.of-{}", uid(0))], format!("{expected}@here"));
+        assert_eq!(texts[&format!("/env/leases/db.{expected}")], text(&pod(0)));
+    }
+}
+
+#[tokio::test]
 async fn a_claim_of_a_pod_that_is_gone_is_deleted() {
     let store = Arc::<Memory>::default();
     store.put(&format!("/env/leases/db.of-{}", uid(1)), b"0@here");
