@@ -19,6 +19,7 @@ use thiserror::Error;
 
 pub use self::api_error::ApiError;
 #[cfg(feature = "kubernetes")]
+use crate::domain::hex;
 use crate::store::{OpenError, kubernetes::Connection};
 use crate::telemetry::chain;
 
@@ -204,7 +205,7 @@ fn unique() -> String {
     let mut bytes = [0_u8; 8];
     // Without randomness no TLS would come about either.
     let _ = aws_lc_rs::rand::fill(&mut bytes);
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    hex(&bytes)
 }
 
 /// What a pod's name is to its containers.

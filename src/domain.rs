@@ -12,6 +12,7 @@
 mod annotation;
 mod duration;
 mod generation;
+mod hex;
 mod image;
 mod layout;
 mod lease;
@@ -33,6 +34,7 @@ mod value;
 pub use annotation::{AnnotationDomain, Family, InvalidDomain};
 pub use duration::{InvalidDuration, parse_duration};
 pub use generation::{Generation, Part, Recipe, Unplaced};
+pub use hex::hex;
 pub use image::ImageReference;
 pub use layout::Layout;
 pub use lease::{LeaseClaim, LeaseHolder, LeaseRecord, LeaseRequest, LeaseSeries};

@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 
 use super::ExportError;
 use super::cel::{add, field, string, strings, value};
-use crate::domain::{AnnotationDomain, Family, is_dns_subdomain};
+use crate::domain::{AnnotationDomain, Family, hex, is_dns_subdomain};
 use crate::inject::manifest::{self, Injected, ManifestError};
 use crate::inject::{Change, Settings};
 use crate::workload::Workload;
@@ -177,7 +177,7 @@ fn name_of(workload: &Workload, policy: &Value) -> Option<String> {
     let mut full = format!("keystow.{namespace}.{}.{beginning}", kind.to_lowercase());
     if full.len() > LONGEST_NAME || *is_generated {
         let digest = digest(&SHA256, format!("{name} {policy}").as_bytes());
-        let digest: String = digest.as_ref()[..8].iter().map(|byte| format!("{byte:02x}")).collect();
+        let digest = hex(&digest.as_ref()[..8]);
         full.truncate(LONGEST_NAME - digest.len() - 1);
         full = format!("{}-{digest}", full.trim_end_matches(['-', '.']));
     }

@@ -290,7 +290,7 @@ mod tests {
         };
         let print = |value: &SecretValue| {
             let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, value.expose());
-            digest.as_ref()[..8].iter().map(|byte| format!("{byte:02x}")).collect::<String>()
+            crate::domain::hex(&digest.as_ref()[..8])
         };
         let (public, private) = (of("mail_public", "a<b@c>", 2048), of("mail_private", "a<b@c>", 2048));
         assert_eq!(

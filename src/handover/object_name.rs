@@ -14,7 +14,7 @@
 
 use aws_lc_rs::digest::{SHA256, digest};
 
-use crate::domain::StoragePath;
+use crate::domain::{StoragePath, hex};
 
 /// What a store takes in a name.
 #[derive(Debug, Clone, Copy)]
@@ -83,8 +83,7 @@ fn digested(path: &str, alphabet: Alphabet) -> String {
         some => some,
     };
     let digest = digest(&SHA256, path.as_bytes());
-    let hex: String = digest.as_ref()[..DIGEST].iter().map(|byte| format!("{byte:02x}")).collect();
-    format!("{readable}---{hex}")
+    format!("{readable}---{}", hex(&digest.as_ref()[..DIGEST]))
 }
 
 #[cfg(test)]

@@ -6,6 +6,8 @@
 use aws_lc_rs::digest;
 use serde::{Deserialize, Serialize};
 
+use crate::domain::hex;
+
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Status {
     pub(super) version: String,
@@ -44,12 +46,7 @@ pub(super) fn hash_of<'p>(annotations: impl Iterator<Item = (&'p str, &'p str)>)
             context.update(text.as_bytes());
         }
     }
-    context.finish().as_ref()[..16].iter().fold(String::with_capacity(32), |mut hex, byte| {
-        use std::fmt::Write as _;
-        // Writing to a string does not fail.
-        let _ = write!(hex, "{byte:02x}");
-        hex
-    })
+    hex(&context.finish().as_ref()[..16])
 }
 
 #[cfg(test)]

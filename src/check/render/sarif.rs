@@ -7,6 +7,7 @@ use aws_lc_rs::digest::{SHA256, digest};
 use serde_json::{Value, json};
 
 use crate::check::{Code, Finding};
+use crate::domain::hex;
 
 const SCHEMA: &str = "https://json.schemastore.org/sarif-2.1.0.json";
 
@@ -78,5 +79,5 @@ fn uri(path: &str) -> String {
 
 fn fingerprint(finding: &Finding) -> String {
     let text = format!("{}\n{}\n{}", finding.code.id(), finding.place.object, finding.message);
-    digest(&SHA256, text.as_bytes()).as_ref()[..16].iter().map(|byte| format!("{byte:02x}")).collect()
+    hex(&digest(&SHA256, text.as_bytes()).as_ref()[..16])
 }

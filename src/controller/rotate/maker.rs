@@ -5,7 +5,7 @@ use std::time::SystemTime;
 use aws_lc_rs::rand;
 
 use super::turn::TurnError;
-use crate::domain::Recipe;
+use crate::domain::{Recipe, hex};
 use crate::generate::fresh::{self, GenerateError};
 use crate::rotation::Material;
 
@@ -49,5 +49,5 @@ pub(super) fn chance() -> String {
     let mut bytes = [0_u8; 16];
     // Without chance no key is made either, so an id that is all zeros is never written.
     let _ = rand::fill(&mut bytes);
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    hex(&bytes)
 }

@@ -108,7 +108,7 @@ mod tests {
     /// The same on every machine and in every version: local data may be encrypted with these.
     fn fingerprint(key: &SecretValue) -> String {
         let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, key.expose());
-        digest.as_ref()[..8].iter().map(|byte| format!("{byte:02x}")).collect()
+        crate::domain::hex(&digest.as_ref()[..8])
     }
 
     #[test]
