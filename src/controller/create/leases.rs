@@ -216,17 +216,12 @@ impl Leases {
             let choice = self.ledger().choose(pod, series, range, *is_of_stateful_set, now);
             let index = match choice {
                 Choice::Holds(index) => {
-                    // A creator that found the index taken may have deleted the claim after another one had succeeded;
-                    // and was killed, perhaps, when it had claimed another index. Init believes the claim.
-                    let claimed = self.ledger().claim_of(series, &pod.uid);
-                    let claimed = match claimed {
-                        Some(claimed) => claimed,
-                        None => self.claim(pod, series, index).await?,
-                    };
-                    if claimed == index || !range.contains(&claimed) {
+                    // A creator that found the index taken may have deleted the claim after another one had succeeded.
+                    let is_claimed = self.ledger().claim_of(series, &pod.uid).is_some();
+                    if is_claimed || self.claim(pod, series, index).await? == index {
                         return Ok(Assigned { index, is_new: false });
                     }
-                    claimed
+                    continue;
                 }
                 Choice::Outside(index) => return Err(wanted.outside(index)),
                 Choice::Try(index) => {

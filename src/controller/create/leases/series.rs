@@ -112,7 +112,10 @@ impl Series {
             let claimed = member.claim.filter(|claim| member.held.contains(claim));
             let held = claimed.into_iter().chain(member.held.iter().copied());
             if let Some(index) = held.clone().find(within) {
-                return Choice::Holds(index);
+                // Init believes the claim, and a creator may have been killed between that and its record, although the pod
+                // held another index already.
+                let unheld = member.claim.filter(|claim| claimed.is_none() && within(claim));
+                return unheld.map_or(Choice::Holds(index), Choice::Try);
             }
             if let Some(index) = held.clone().next() {
                 return Choice::Outside(index);
