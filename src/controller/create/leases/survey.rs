@@ -8,7 +8,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::ledger::{Findings, Ledger};
 use super::series::Occupant;
 use super::{Leases, Pod};
-use crate::domain::{LeaseClaim, LeaseHolder, LeaseRecord, LeaseSeries, SecretValue, StoragePath};
+use crate::domain::{
+    LeaseClaim, LeaseHolder, LeaseRecord, LeaseSeries, SecretValue, StoragePath, is_dns_subdomain,
+};
 use crate::store::{Address, StoreError};
 
 /// Addresses of a call to the store.
@@ -139,9 +141,12 @@ impl Occupant {
     /// What a value says of who is at an index. A pod of another cluster is nobody that could be asked about here.
     pub(super) fn read(value: &SecretValue, here: &str) -> Self {
         match LeaseHolder::read(value) {
-            Some(LeaseHolder::Named(name)) if is_name(&name) => Self::Named { name, adopter: None },
+            Some(LeaseHolder::Named(name)) if is_dns_subdomain(&name) => Self::Named { name, adopter: None },
             Some(LeaseHolder::Pod { namespace, name, uid, cluster })
-                if is_name(&namespace) && is_name(&name) && is_uid(&uid) && cluster == here =>
+                if is_dns_subdomain(&namespace)
+                    && is_dns_subdomain(&name)
+                    && is_uid(&uid)
+                    && cluster == here =>
             {
                 Self::Pod(LeaseHolder::Pod { namespace, name, uid, cluster })
             }
@@ -158,16 +163,6 @@ fn is_uid(text: &str) -> bool {
     let parts: Vec<&str> = text.split('-').collect();
     let lengths = [8, 4, 4, 4, 12];
     parts.len() == lengths.len() && parts.iter().zip(lengths).all(|(part, length)| is_part(part, length))
-}
-
-/// The form of the names of pods and namespaces: a DNS subdomain (RFC 1123).
-fn is_name(text: &str) -> bool {
-    let is_end = |byte: Option<&u8>| byte.is_some_and(u8::is_ascii_alphanumeric);
-    let bytes = text.as_bytes();
-    bytes.len() <= 253
-        && is_end(bytes.first())
-        && is_end(bytes.last())
-        && bytes.iter().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'-' | b'.'))
 }
 
 #[cfg(test)]
