@@ -15,11 +15,10 @@ use super::{EX_DATAERR, EX_NOINPUT, EX_NOPERM, EX_UNAVAILABLE, EX_USAGE, Failure
 use crate::config;
 use crate::controller::rotate::consumers::{ConsumerError, Workload};
 use crate::controller::rotate::metrics::Reason;
-use crate::controller::rotate::run::{self, NotListed, Once, Rotator, RunError, SaltError, Settings};
+use crate::controller::rotate::run::{self, NotListed, Once, Rotator, RunError, Settings};
 use crate::controller::rotate::turn::{Change, Outcome, Place, TurnError, Turned, Wish};
 use crate::domain::parse_duration;
 use crate::shutdown;
-use crate::store::StoreError;
 use crate::telemetry;
 
 const MOST_THREADS: usize = 2;
@@ -194,28 +193,20 @@ fn verdict(once: &Once) -> Result<(), Failure> {
     let failed = once.secrets.iter().filter_map(|(place, result)| Some((place, result.as_ref().err()?)));
     let failed: Vec<(&Place, &TurnError)> = failed.collect();
     let codes: BTreeSet<u8> = failed.iter().map(|(_, error)| code(error.reason())).collect();
-    let code =
+    let worst =
         [EX_NOPERM, EX_DATAERR, EX_NOINPUT, EX_UNAVAILABLE].into_iter().find(|code| codes.contains(code));
-    let Some(code) = code else {
+    let Some(worst) = worst else {
         let untold = |error: &ConsumerError| {
             let reason = telemetry::chain(error);
             let message = format!("not everybody was told who reads a Secret once: {reason}");
-            let code = match error {
-                ConsumerError::Salt(SaltError::Absent(_)) => EX_NOINPUT,
-                ConsumerError::Workload(error) if error.is_forbidden() => EX_NOPERM,
-                ConsumerError::Secret(StoreError::Denied { .. })
-                | ConsumerError::Salt(SaltError::Store(StoreError::Denied { .. })) => EX_NOPERM,
-                ConsumerError::Workload(error) if error.is_invalid() => EX_DATAERR,
-                _ => EX_UNAVAILABLE,
-            };
-            Err(Failure::new(code, message))
+            Err(Failure::new(code(error.reason()), message))
         };
         return once.untold.as_ref().map_or(Ok(()), untold);
     };
     let lines = failed
         .iter()
         .map(|((namespace, name), error)| format!("{namespace}/{name}: {}", telemetry::chain(*error)));
-    Err(Failure::new(code, lines.collect::<Vec<_>>().join("\nerror: ")))
+    Err(Failure::new(worst, lines.collect::<Vec<_>>().join("\nerror: ")))
 }
 
 fn code(reason: Reason) -> u8 {

@@ -69,8 +69,8 @@ fn rotations() -> impl Strategy<Value = Rotation> {
         "former keys find room",
         |(every, publish, overlap, keep)| {
             let length = |thousandths: i64| u64::try_from(every * thousandths / 1_000).ok();
-            // What is valid for no time at all says nothing.
             let every = Duration::from_secs(u64::try_from(every).ok()?);
+            // What is valid for no time at all says nothing.
             let (publish, overlap) =
                 (Duration::from_secs(length(publish)?), Duration::from_secs(length(overlap)?.max(1)));
             let recipe = Recipe::Ed25519;

@@ -27,10 +27,11 @@ use tokio::task::JoinSet;
 use tokio::time::sleep_until;
 
 use super::listing::{PAGE, apis, pages};
+use super::metrics::Reason;
 use super::readers::Readers;
 use super::report;
 use super::roll::Roll;
-use super::salt::{Salt, SaltError};
+use super::salt::{Known, Salt, SaltError};
 use super::term::Workshop;
 use super::turn::Place;
 use crate::cluster::{ApiError, REPORTER};
@@ -94,6 +95,20 @@ pub enum ConsumerError {
     Workload(#[from] ApiError),
 }
 
+impl ConsumerError {
+    /// Its category.
+    pub fn reason(&self) -> Reason {
+        match self {
+            Self::Salt(SaltError::Absent(_)) => Reason::Absent,
+            Self::Secret(StoreError::Denied { .. })
+            | Self::Salt(SaltError::Store(StoreError::Denied { .. })) => Reason::Denied,
+            Self::Workload(error) if error.is_forbidden() => Reason::Denied,
+            Self::Workload(error) if error.is_invalid() => Reason::Refused,
+            Self::Salt(_) | Self::Secret(_) | Self::Workload(_) => Reason::Unavailable,
+        }
+    }
+}
+
 impl Kind {
     const ALL: [Self; 3] = [Self::DaemonSet, Self::Deployment, Self::StatefulSet];
 
@@ -124,8 +139,12 @@ impl Kind {
 }
 
 /// Works until the process drains; what runs then is finished.
-pub(super) async fn work(shop: &Arc<Workshop>, shutdown: &Shutdown, mut changed: UnboundedReceiver<Place>) {
-    let salt = Arc::new(Salt::of(shop));
+pub(super) async fn work(
+    shop: &Arc<Workshop>,
+    salt: &Arc<Salt>,
+    shutdown: &Shutdown,
+    mut changed: UnboundedReceiver<Place>,
+) {
     let mut workloads = watch(shop);
     let (mut readers, mut roll) = (Readers::default(), Roll::new());
     let mut turns: JoinSet<(Workload, Result<Told, ConsumerError>)> = JoinSet::new();
@@ -152,7 +171,7 @@ pub(super) async fn work(shop: &Arc<Workshop>, shutdown: &Shutdown, mut changed:
             Some(done) = turns.join_next() => finish(&mut roll, done, &mut said),
             () = turn => {
                 let Some(workload) = roll.begin() else { continue };
-                let (shop, salt) = (Arc::clone(shop), Arc::clone(&salt));
+                let (shop, salt) = (Arc::clone(shop), Arc::clone(salt));
                 turns.spawn(async move {
                     let result = give(&shop, &salt, &workload).await;
                     (workload, result)
@@ -175,45 +194,58 @@ pub(super) enum Which {
     New,
 }
 
-/// Gives each such workload one turn; yields those that start anew, and the first reason why not all had theirs. One that
-/// fails holds up no other.
-pub(super) async fn once(
-    shop: &Workshop,
-    salt: &Salt,
-    which: Which,
-) -> (BTreeMap<Workload, Vec<String>>, Option<ConsumerError>) {
-    let (mut restarted, mut failed) = (BTreeMap::new(), None);
+/// What turns of workloads came to.
+#[derive(Debug, Default)]
+pub(super) struct Turns {
+    /// Those that start anew, and for which Secrets.
+    pub(super) restarted: BTreeMap<Workload, Vec<String>>,
+    /// The first reason why not all had theirs.
+    pub(super) failed: Option<ConsumerError>,
+}
+
+/// Gives each such workload one turn. One that fails holds up no other.
+pub(super) async fn once(shop: &Workshop, salt: &Salt, which: Which) -> Turns {
+    let mut turns = Turns::default();
     for kind in Kind::ALL {
         for api in apis(shop, &kind.resource()) {
-            let mut pages = pin!(pages(async |parameters: &ListParams| api.list(parameters).await));
-            loop {
-                let page = match pages.try_next().await {
-                    Ok(Some(page)) => page,
-                    Ok(None) => break,
-                    Err(error) => {
-                        failed.get_or_insert(error.into());
-                        break;
-                    }
-                };
-                let is_new =
-                    |object: &DynamicObject| !object.annotations().contains_key(&shop.domain.seen_key());
-                for object in page.iter().filter(|object| which == Which::All || is_new(object)) {
-                    let Some(workload) = reader(kind, object, &shop.domain) else { continue };
-                    match give(shop, salt, &workload).await {
-                        Ok(Told::Restarted(changed)) => drop(restarted.insert(workload, changed)),
-                        Ok(_) => {}
-                        // Without it there is a turn for nobody.
-                        Err(error @ ConsumerError::Salt(_)) => return (restarted, Some(error)),
-                        Err(error) => {
-                            warn(&workload, &chain(&error));
-                            failed.get_or_insert(error);
-                        }
-                    }
+            if let Err(error) = once_of(shop, salt, which, (kind, api), &mut turns).await {
+                // Without it there is a turn for nobody.
+                let is_over = matches!(error, ConsumerError::Salt(_));
+                turns.failed.get_or_insert(error);
+                if is_over {
+                    return turns;
                 }
             }
         }
     }
-    (restarted, failed)
+    turns
+}
+
+/// Those of one kind. `Err` where they cannot be listed to the end, or there is no salt.
+async fn once_of(
+    shop: &Workshop,
+    salt: &Salt,
+    which: Which,
+    (kind, api): (Kind, Api<DynamicObject>),
+    turns: &mut Turns,
+) -> Result<(), ConsumerError> {
+    let is_new = |object: &DynamicObject| !object.annotations().contains_key(&shop.domain.seen_key());
+    let mut pages = pin!(pages(async |parameters: &ListParams| api.list(parameters).await));
+    while let Some(page) = pages.try_next().await? {
+        for object in page.iter().filter(|object| which == Which::All || is_new(object)) {
+            let Some(workload) = reader(kind, object, &shop.domain) else { continue };
+            match give(shop, salt, &workload).await {
+                Ok(Told::Restarted(changed)) => drop(turns.restarted.insert(workload, changed)),
+                Ok(_) => {}
+                Err(error @ ConsumerError::Salt(_)) => return Err(error),
+                Err(error) => {
+                    warn(&workload, &chain(&error));
+                    turns.failed.get_or_insert(error);
+                }
+            }
+        }
+    }
+    Ok(())
 }
 
 fn warn(Workload { kind, namespace, name }: &Workload, reason: &str) {
@@ -267,7 +299,7 @@ async fn give(shop: &Workshop, salt: &Salt, workload: &Workload) -> Result<Told,
         "resourceVersion": object.resource_version(),
         "annotations": {domain.seen_key(): note},
     }});
-    let told = match decide(noted.as_ref(), &to_note, &wants, restarted, now) {
+    let told = match decide(noted.as_ref(), &to_note, &wants, restarted) {
         Verdict::UpToDate => return Ok(Told::Nothing),
         Verdict::Wait { until } => {
             return Ok(Told::Later(Duration::try_from(until.duration_since(now)).unwrap_or_default()));
@@ -310,7 +342,7 @@ pub(super) async fn look(
     noted: Option<&Note>,
     now: Timestamp,
 ) -> Result<Note, ConsumerError> {
-    let (id, salt) = (salt.id().await?, salt.value().await?);
+    let Known { id, value: salt } = salt.known().await?;
     let mut secrets = BTreeMap::new();
     for Reference { namespace, secret, .. } in &references {
         let place = (namespace.clone(), secret.clone());
@@ -321,10 +353,10 @@ pub(super) async fn look(
     }
     let hashes = references.into_iter().map(|reference| {
         let data = secrets.get(&(reference.namespace.clone(), reference.secret.clone()));
-        let hash = data.and_then(Option::as_ref).and_then(|data| hash(&reference, data, &salt));
+        let hash = data.and_then(Option::as_ref).and_then(|data| hash(&reference, data, salt));
         (reference, hash)
     });
-    Ok(Note::of(id, now.as_second(), hashes, noted))
+    Ok(Note::of(id.clone(), now, hashes, noted))
 }
 
 fn finish(

@@ -12,7 +12,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::pin::pin;
-use std::sync::Arc;
 use std::time::Duration;
 
 use futures::TryStreamExt as _;
@@ -30,7 +29,7 @@ use super::term::{self, Workshop};
 use super::token::TOKEN;
 use super::turn::Place;
 use crate::cluster::{ApiError, REPORTER};
-use crate::rotation::consumers::{Note, Reference, of_external_secret, stores_of};
+use crate::rotation::consumers::{Note, Reference, Standing, of_external_secret, stores_of};
 use crate::shutdown::Shutdown;
 use crate::store::StoreError;
 use crate::telemetry::{Once, chain};
@@ -43,15 +42,19 @@ const AGAIN: Duration = Duration::from_secs(10);
 const FORCE_SYNC: &str = "force-sync";
 
 /// Works until the process drains.
-pub(super) async fn work(shop: &Arc<Workshop>, shutdown: &Shutdown, mut changed: UnboundedReceiver<Place>) {
-    let salt = Salt::of(shop);
+pub(super) async fn work(
+    shop: &Workshop,
+    salt: &Salt,
+    shutdown: &Shutdown,
+    mut changed: UnboundedReceiver<Place>,
+) {
     let mut said = Once::default();
     // What was there before anything changed is noted, and nobody is told.
     let mut gathered: Option<BTreeSet<Place>> = None;
     loop {
         let done = async {
             tokio::time::sleep(GATHER).await;
-            look(shop, &salt, gathered.as_ref()).await
+            look(shop, salt, gathered.as_ref()).await
         };
         let result = tokio::select! {
             () = shutdown.draining() => return,
@@ -146,13 +149,12 @@ async fn sync(
 ) -> Result<bool, ConsumerError> {
     let noted = object.annotations().get(&shop.domain.seen_key()).map(|text| Note::read(text));
     let to_note = consumers::look(shop, salt, references, noted.as_ref(), Timestamp::now()).await?;
-    let before = noted.as_ref().filter(|noted| noted.salt == to_note.salt);
-    let is_others = noted.as_ref().is_some_and(|noted| noted.others_until(&to_note).is_some());
-    if is_others || before.is_some_and(|noted| noted.seen == to_note.seen) {
-        return Ok(false);
-    }
+    let is_told = match noted.map(|noted| noted.standing(&to_note)) {
+        Some(Standing::Others { .. } | Standing::Same) => return Ok(false),
+        Some(Standing::Changed) => true,
+        Some(Standing::Foreign) | None => is_change,
+    };
     let mut annotations = json!({shop.domain.seen_key(): to_note.write()});
-    let is_told = before.is_some() || is_change;
     if is_told {
         annotations[FORCE_SYNC] = salt.digest(&to_note.write()).await?.into();
     }

@@ -19,7 +19,6 @@ use tokio::time::timeout;
 use super::consumers::{ConsumerError, Which, Workload};
 use super::metrics::RotationMetrics;
 use super::salt::Salt;
-pub use super::salt::SaltError;
 pub use super::term::NotListed;
 use super::term::{self, Workshop};
 use super::turn::{Outcomes, Turner, Wish};
@@ -98,20 +97,21 @@ impl Rotator {
     pub async fn run(self, shutdown: Shutdown) -> Result<(), RunError> {
         let Self { shop, process, registry } = self;
         let term = async || {
+            let salt = Arc::new(Salt::of(&shop));
             let (to_consumers, of_consumers) = unbounded_channel();
             let (to_external, of_external) = unbounded_channel();
             let changed = if shop.tells { vec![to_consumers, to_external] } else { Vec::new() };
             let consumers = async {
                 if shop.tells {
                     futures::join!(
-                        consumers::work(&shop, &shutdown, of_consumers),
-                        external::work(&shop, &shutdown, of_external)
+                        consumers::work(&shop, &salt, &shutdown, of_consumers),
+                        external::work(&shop, &salt, &shutdown, of_external)
                     );
                 }
             };
             let secrets = async {
                 if shop.tells {
-                    note_new(&shop, &shutdown).await;
+                    note_new(&shop, &salt, &shutdown).await;
                 }
                 term::work(&shop, &shutdown, &changed).await;
             };
@@ -124,11 +124,10 @@ impl Rotator {
 
 /// Notes workloads that came while nobody led, before any Secret changes. Not for long: keys that are late are worse than a
 /// workload that is not noted.
-async fn note_new(shop: &Workshop, shutdown: &Shutdown) {
-    let salt = Salt::of(shop);
+async fn note_new(shop: &Workshop, salt: &Salt, shutdown: &Shutdown) {
     tokio::select! {
         () = shutdown.draining() => {}
-        _ = timeout(NOTING, consumers::once(shop, &salt, Which::New)) => {}
+        _ = timeout(NOTING, consumers::once(shop, salt, Which::New)) => {}
     }
 }
 
@@ -171,7 +170,8 @@ pub async fn once(
     let secrets = term::once(&shop, places, wish).await?;
     let mut once = Once { secrets, restarted: BTreeMap::new(), synced: Vec::new(), untold: None };
     if tells {
-        (once.restarted, once.untold) = consumers::once(&shop, &salt, Which::All).await;
+        let turns = consumers::once(&shop, &salt, Which::All).await;
+        (once.restarted, once.untold) = (turns.restarted, turns.failed);
         match external::look(&shop, &salt, None).await {
             Ok(synced) => once.synced = synced,
             Err(error) => drop(once.untold.get_or_insert(error)),

@@ -11,7 +11,7 @@ use tokio::sync::OnceCell;
 
 use super::term::Workshop;
 use crate::domain::SecretValue;
-use crate::rotation::consumers::{Reference, hash};
+use crate::rotation::consumers::keyed;
 use crate::store::StoreError;
 use crate::store::kubernetes::{Changes, Connection, Written};
 
@@ -42,12 +42,27 @@ pub enum SaltError {
     Contended,
 }
 
-/// The key, read once.
+/// The key, read once a term.
 pub(super) struct Salt {
     connection: Connection,
     namespace: String,
     is_dry: bool,
-    value: OnceCell<SecretValue>,
+    known: OnceCell<Known>,
+}
+
+/// The key as it was read.
+pub(super) struct Known {
+    pub(super) value: SecretValue,
+    /// What it is known by in notes.
+    pub(super) id: String,
+}
+
+impl Known {
+    fn of(value: SecretValue) -> Self {
+        let mut id = keyed([&b""[..]], &value);
+        id.truncate(ID);
+        Self { value, id }
+    }
 }
 
 impl Salt {
@@ -56,7 +71,7 @@ impl Salt {
             connection: shop.connection.clone(),
             namespace: shop.cluster.namespace().to_owned(),
             is_dry: shop.turner.is_dry(),
-            value: OnceCell::new(),
+            known: OnceCell::new(),
         }
     }
 
@@ -65,20 +80,13 @@ impl Salt {
     /// # Errors
     ///
     /// When it can neither be read nor made.
-    pub(super) async fn value(&self) -> Result<SecretValue, SaltError> {
-        self.value.get_or_try_init(|| self.read_or_make()).await.cloned()
+    pub(super) async fn known(&self) -> Result<&Known, SaltError> {
+        self.known.get_or_try_init(async || self.read_or_make().await.map(Known::of)).await
     }
 
     /// A hash of a text.
     pub(super) async fn digest(&self, text: &str) -> Result<String, SaltError> {
-        let nothing = Reference { namespace: String::new(), secret: String::new(), key: None };
-        let data = BTreeMap::from([(String::new(), SecretValue::new(text.as_bytes().to_vec()))]);
-        Ok(hash(&nothing, &data, &self.value().await?).unwrap_or_default())
-    }
-
-    /// What it is known by in notes.
-    pub(super) async fn id(&self) -> Result<String, SaltError> {
-        Ok(self.digest("").await?.chars().take(ID).collect())
+        Ok(keyed([text.as_bytes()], &self.known().await?.value))
     }
 
     async fn read_or_make(&self) -> Result<SecretValue, SaltError> {

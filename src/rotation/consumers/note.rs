@@ -2,10 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use super::{INTERVAL, Reference};
+use k8s_openapi::jiff::Timestamp;
+
+use super::{INTERVAL, Reference, after};
 
 /// In the place of the hash of what is not there.
 const ABSENT: &str = "-";
+
 /// What was seen of each reference: a hash. Written as `NAMESPACE/SECRET/KEY=HASH`, with commas between, `*` for all keys.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Seen(pub(super) BTreeMap<Reference, String>);
@@ -15,10 +18,27 @@ pub struct Seen(pub(super) BTreeMap<Reference, String>);
 pub struct Note {
     /// By which key the hashes are: a hash of it.
     pub salt: String,
-    /// When it was noted, in Unix seconds.
-    pub at: i64,
+    /// When it was noted; written in Unix seconds.
+    pub at: Timestamp,
     /// What was seen.
     pub seen: Seen,
+}
+
+/// What a note says beside what would be noted now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    /// Another installation noted it, under a salt of its own, and only just now: two that note the same consumers do so
+    /// once a minute, and not as fast as they can.
+    Others {
+        /// Until when it is left to that one.
+        until: Timestamp,
+    },
+    /// It was noted under another salt: what was seen then is not known.
+    Foreign,
+    /// The same.
+    Same,
+    /// Something else.
+    Changed,
 }
 
 impl Note {
@@ -26,7 +46,7 @@ impl Note {
     /// comes back the same.
     pub fn of(
         salt: String,
-        at: i64,
+        at: Timestamp,
         hashes: impl IntoIterator<Item = (Reference, Option<String>)>,
         noted: Option<&Self>,
     ) -> Self {
@@ -39,13 +59,17 @@ impl Note {
         Self { salt, at, seen }
     }
 
-    /// Until when it is left to another installation, which noted it under a salt of its own only just now: two that note
-    /// the same consumers do so once a minute, and not as fast as they can.
+    /// How it stands to what would be noted now.
     #[must_use]
-    pub fn others_until(&self, to_note: &Self) -> Option<i64> {
-        let until = self.at.saturating_add(i64::try_from(INTERVAL.as_secs()).unwrap_or(i64::MAX));
-        let is_fresh = self.salt != to_note.salt && (self.at..until).contains(&to_note.at);
-        is_fresh.then_some(until)
+    pub fn standing(&self, to_note: &Self) -> Standing {
+        let until = after(self.at, INTERVAL);
+        if self.salt == to_note.salt {
+            if self.seen == to_note.seen { Standing::Same } else { Standing::Changed }
+        } else if (self.at..until).contains(&to_note.at) {
+            Standing::Others { until }
+        } else {
+            Standing::Foreign
+        }
     }
 
     /// Reads it; what cannot be read was not noted.
@@ -53,13 +77,14 @@ impl Note {
     pub fn read(text: &str) -> Self {
         let (head, seen) = text.split_once(',').unwrap_or((text, ""));
         let (salt, at) = head.split_once('@').unwrap_or_default();
-        Self { salt: salt.to_owned(), at: at.parse().unwrap_or_default(), seen: Seen::read(seen) }
+        let at = at.parse().ok().and_then(|seconds| Timestamp::from_second(seconds).ok()).unwrap_or_default();
+        Self { salt: salt.to_owned(), at, seen: Seen::read(seen) }
     }
 
     /// Writes it.
     #[must_use]
     pub fn write(&self) -> String {
-        format!("{}@{},{}", self.salt, self.at, self.seen.write())
+        format!("{}@{},{}", self.salt, self.at.as_second(), self.seen.write())
     }
 }
 
