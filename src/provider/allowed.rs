@@ -10,6 +10,15 @@ pub(super) enum Verb {
     Write,
 }
 
+impl Verb {
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            Self::Read => "read",
+            Self::Write => "write",
+        }
+    }
+}
+
 /// Which of the callers a subject is that may do it: by what follows, it is counted.
 pub(super) fn admits(callers: &[Caller], subject: &str, verb: Verb, path: &StoragePath) -> Option<usize> {
     callers.iter().position(|caller| {

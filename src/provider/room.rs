@@ -9,6 +9,8 @@ use std::sync::Arc;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit};
 use zeroize::Zeroizing;
 
+use super::allowed::Verb;
+
 /// Reads in work.
 const READS: usize = 8;
 /// Writes in work. They have places of their own: a body that does not come holds up no reader.
@@ -40,8 +42,11 @@ impl Room {
     }
 
     /// A place for one read, or one write; `None` never, since nobody closes the room.
-    pub(super) async fn for_one(&self, is_write: bool) -> Option<SemaphorePermit<'_>> {
-        let places = if is_write { &self.writes } else { &self.reads };
+    pub(super) async fn for_one(&self, verb: Verb) -> Option<SemaphorePermit<'_>> {
+        let places = match verb {
+            Verb::Read => &self.reads,
+            Verb::Write => &self.writes,
+        };
         places.acquire().await.ok()
     }
 
@@ -79,9 +84,9 @@ mod tests {
         assert!(timeout(soon, room.for_answer(Zeroizing::new(vec![0; ANSWERS as usize * 2]))).await.is_ok());
         let mut writes = Vec::new();
         for _ in 0..WRITES {
-            writes.push(room.for_one(true).await);
+            writes.push(room.for_one(Verb::Write).await);
         }
-        assert!(timeout(soon, room.for_one(true)).await.is_err());
-        assert!(timeout(soon, room.for_one(false)).await.is_ok());
+        assert!(timeout(soon, room.for_one(Verb::Write)).await.is_err());
+        assert!(timeout(soon, room.for_one(Verb::Read)).await.is_ok());
     }
 }

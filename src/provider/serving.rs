@@ -43,6 +43,15 @@ pub(super) enum Wish<B> {
     Write(B),
 }
 
+impl<B> Wish<B> {
+    fn verb(&self) -> Verb {
+        match self {
+            Self::Read => Verb::Read,
+            Self::Write(_) => Verb::Write,
+        }
+    }
+}
+
 /// What somebody gets.
 #[derive(Debug)]
 pub(super) enum Reply {
@@ -75,7 +84,7 @@ impl Desk {
         B: Future<Output = Result<SecretValue, Reply>>,
     {
         let began = Instant::now();
-        let verb = if matches!(wish, Wish::Read) { "read" } else { "write" };
+        let verb = wish.verb().as_str();
         let (who, reply) = self.decide(token, path, wish, now).await;
         let outcome = reply.outcome();
         self.metrics.answered(outcome, began.elapsed());
@@ -131,7 +140,7 @@ impl Desk {
                 );
             }
         };
-        let verb = if matches!(wish, Wish::Read) { Verb::Read } else { Verb::Write };
+        let verb = wish.verb();
         let Some(path) = path.and_then(meant) else {
             let message =
                 "key is no path of a value: write one such as /veza/db_password, without `.` and `..`";
@@ -147,7 +156,7 @@ impl Desk {
         }
         let address = Address::value(path);
         let done = async {
-            let _place = self.room.for_one(matches!(wish, Wish::Write(_))).await;
+            let _place = self.room.for_one(verb).await;
             match wish {
                 Wish::Read => self.read(&address).await,
                 Wish::Write(body) => match body.await {
