@@ -10,7 +10,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::program::{exported, refused};
+use crate::program::{export, exported, refused};
 use crate::support::control_plane::{self, ControlPlane};
 use crate::support::wait::until;
 use crate::support::webhook::{TEST_LABEL, Webhook, apply_configuration};
@@ -277,11 +277,11 @@ fn names_of(manifests: &str) -> Result<Vec<String>, (Option<i32>, String)> {
     let file = directory.path().join("jobs.yaml");
     fs::write(&file, manifests).unwrap();
     let arguments = ["mutating-admission-policy", "-f", file.to_str().unwrap()];
-    let output = crate::program::export(&arguments);
+    let output = export(&arguments);
     if !output.status.success() {
-        return Err(refused(&arguments));
+        return Err((output.status.code(), String::from_utf8(output.stderr).unwrap()));
     }
-    let (text, _) = exported(&arguments);
+    let text = String::from_utf8(output.stdout).unwrap();
     let policies: Vec<Value> = serde_saphyr::from_multiple(&text).unwrap();
     let of_policies = policies.iter().filter(|policy| policy["kind"] == "MutatingAdmissionPolicy");
     Ok(of_policies.map(|policy| policy["metadata"]["name"].as_str().unwrap().to_owned()).collect())

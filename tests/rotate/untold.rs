@@ -20,6 +20,17 @@ fn deployments(cluster: &Cluster) -> Api<Deployment> {
     Api::namespaced(cluster.client.clone(), cluster.namespace)
 }
 
+/// A cluster with the Secret `jwt` and Deployments of these names, of which it is noted that they read it.
+async fn noted(test: &'static str, names: &[&str]) -> Option<Cluster> {
+    let cluster = Cluster::start(test).await?;
+    cluster.create("jwt", &[], &[("token", &value("first"))]).await;
+    for name in names {
+        create(&cluster, name).await;
+    }
+    cluster.done(&["--once"]).await;
+    Some(cluster)
+}
+
 /// Makes a Deployment whose environment has the `token` of the Secret `jwt`.
 async fn create(cluster: &Cluster, name: &str) {
     let object = serde_json::from_value(workload(name, &json!({}), &json!({}), by_key("token"))).unwrap();
@@ -41,10 +52,7 @@ async fn restarts(cluster: &Cluster, name: &str) -> i64 {
 
 #[tokio::test]
 async fn a_secret_that_is_deleted_restarts_nobody_until_another_comes() {
-    let Some(cluster) = Cluster::start("deleted").await else { return };
-    cluster.create("jwt", &[], &[("token", &value("first"))]).await;
-    create(&cluster, "app").await;
-    cluster.done(&["--once"]).await;
+    let Some(cluster) = noted("deleted", &["app"]).await else { return };
     cluster.secrets().delete("jwt", &DeleteParams::default()).await.unwrap();
     let gone = cluster.done(&["--once"]).await;
     cluster.create("jwt", &[], &[("token", &value("first"))]).await;
@@ -59,10 +67,7 @@ async fn a_secret_that_is_deleted_restarts_nobody_until_another_comes() {
 
 #[tokio::test]
 async fn a_salt_that_is_lost_restarts_nobody() {
-    let Some(cluster) = Cluster::start("lost-salt").await else { return };
-    cluster.create("jwt", &[], &[("token", &value("first"))]).await;
-    create(&cluster, "app").await;
-    cluster.done(&["--once"]).await;
+    let Some(cluster) = noted("lost-salt", &["app"]).await else { return };
     change(&cluster, "keystow-rotate", json!({"salt": "another salt, of as many bytes as one has"})).await;
     for flags in [&["--once", "--dry-run"][..], &["--once"]] {
         let told = cluster.done(flags).await;
@@ -96,12 +101,7 @@ async fn a_workload_that_came_before_a_key_signs_is_told_of_it_by_the_next_run()
 
 #[tokio::test]
 async fn a_workload_that_cannot_be_restarted_holds_up_no_other() {
-    let Some(cluster) = Cluster::start("held-up").await else { return };
-    cluster.create("jwt", &[], &[("token", &value("first"))]).await;
-    for name in ["a", "b", "c"] {
-        create(&cluster, name).await;
-    }
-    cluster.done(&["--once"]).await;
+    let Some(cluster) = noted("held-up", &["a", "b", "c"]).await else { return };
     let policy = r#"
 apiVersion: admissionregistration.k8s.io/v1
 kind: ValidatingAdmissionPolicy
